@@ -1,0 +1,51 @@
+/* What the files of this directory share. */
+#ifndef BELFRY_KVM_VM_H
+#define BELFRY_KVM_VM_H
+
+#include <belfry/kvm.h>
+
+#include <linux/kvm.h>
+
+#define SLOTS_MAX 8
+
+/* Where one of the kernel's counters lies in a vCPU's statistics. */
+struct stat_at {
+	u64 off; /* in the file; 0: this kernel does not count it */
+};
+
+struct vcpu {
+	int fd;
+	int stats_fd; /* -1: not asked for */
+	struct kvm_run *run;
+	u32 mpidr; /* Aff2:1:0 */
+	/* SYSTEM_SUSPEND (DEN 0022, 5.20): where to go when woken. */
+	bool suspended;
+	u64 resume_pc, resume_x0;
+};
+
+struct kvm {
+	struct kvm_setup setup;
+	int vm_fd, gic_fd, its_fd;
+	size_t run_size;
+	u32 slots;
+	struct kvm_vcpu_init init; /* features every vCPU is made with */
+	struct stat_at exits, mmio_exits;
+	struct vcpu vcpus[]; /* setup.cpus of them */
+};
+
+/* One attribute of a device or a vCPU; 0 or -errno. */
+int kvm_attr_set(int fd, u32 group, u64 attr, const void *val);
+
+int vcpu_create(struct kvm *k, u32 i, struct err *e);
+int vcpu_finalize(struct kvm *k, u32 i, struct err *e);
+void vcpu_destroy(struct kvm *k, u32 i);
+int vcpu_reset(struct kvm *k, u32 i, struct err *e);
+
+int gic_create(struct kvm *k, struct err *e);
+int gic_init(struct kvm *k, struct err *e);
+int gic_reset(struct kvm *k, struct err *e);
+void gic_destroy(struct kvm *k);
+
+int stats_open(struct kvm *k, u32 i, struct err *e);
+
+#endif

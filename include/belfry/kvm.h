@@ -1,0 +1,123 @@
+/*
+ * KVM on arm64: a VM, its vCPUs, the kernel's GICv3 and ITS.
+ *
+ * One function per thing the machine asks for; no policy and no threads of its
+ * own. Everything that opens, maps or allocates happens in kvm_create; what is
+ * called while the guest runs needs only ioctls on descriptors it holds.
+ *
+ * Kernel Documentation/virt/kvm/api.rst and devices/{arm-vgic-v3,
+ * arm-vgic-its,vcpu}.rst.
+ */
+#ifndef BELFRY_KVM_H
+#define BELFRY_KVM_H
+
+#include <belfry/base.h>
+#include <belfry/err.h>
+#include <belfry/irq.h>
+
+/* What this host's KVM offers. */
+struct kvm_caps {
+	u32 vcpus_max;
+	u32 ipa_bits_max;
+	bool pmu, sve, pauth, steal_time, system_suspend;
+};
+
+/*
+ * Open /dev/kvm. An owned descriptor, or -errno and a message that says what
+ * the operator can do about it.
+ */
+MUST_CHECK int kvm_open(struct err *e);
+
+/* Ask an opened /dev/kvm what it can do. Makes no VM; cannot fail. */
+void kvm_probe(int kvm_fd, struct kvm_caps *caps);
+
+/*
+ * Can this host give a guest a GICv3 (an ITS)? Makes a VM of no memory and no
+ * vCPU and drops it: for doctor, not for the boot path. 0 or -errno.
+ */
+int kvm_probe_gic(int kvm_fd, bool its);
+
+#define KVM_GICR_REGIONS_MAX 2
+
+struct kvm_setup {
+	u32 cpus;
+	u32 ipa_bits;	 /* guest-physical address size, 32 and up */
+	bool pmu, sve, pauth;
+	u32 pmu_intid;
+	gpa_t steal_time; /* base of the records, 64 bytes each; 0: none */
+	bool stats;	 /* open the kernel's counters for kvm_exits */
+
+	gpa_t gicd, its;
+	struct {
+		gpa_t base;
+		u32 cpus;
+	} gicr[KVM_GICR_REGIONS_MAX];
+	u32 gicr_nr;
+	u32 intid_limit; /* INTIDs below this exist: 64, 96 .. 1024 */
+};
+
+struct kvm;
+
+/*
+ * A VM with all its vCPUs, GIC and ITS, stopped. @kvm_fd is borrowed for the
+ * call. NULL and @e on failure, nothing left behind.
+ */
+struct kvm *kvm_create(int kvm_fd, const struct kvm_setup *s, struct err *e);
+void kvm_destroy(struct kvm *k);
+
+/* Guest-physical [gpa, gpa + len) is @host from now on. Page-aligned. */
+MUST_CHECK int kvm_map(struct kvm *k, gpa_t gpa, u64 len, void *host,
+		       struct err *e);
+
+/* A wired SPI through the kernel's GIC. Valid while @k lives; any thread. */
+struct irq_line kvm_irq_line(struct kvm *k, u32 intid);
+/* Messages through the kernel's ITS. Likewise. */
+struct msi_sink kvm_msi_sink(struct kvm *k);
+
+/*
+ * All vCPUs, the GIC and the ITS as at power-on: vCPU 0 on, the others off
+ * until PSCI CPU_ON. No vCPU may be in kvm_vcpu_run. A fresh VM is like that.
+ */
+MUST_CHECK int kvm_reset(struct kvm *k, struct err *e);
+
+/* Let vCPU 0 begin at @pc with @x0 (booting.rst: the device tree). */
+MUST_CHECK int kvm_enter(struct kvm *k, gpa_t pc, u64 x0, struct err *e);
+
+enum kvm_exit_kind {
+	VCPU_KICKED,   /* a signal or kvm_vcpu_interrupt */
+	VCPU_READ,     /* answer with kvm_vcpu_answer before running on */
+	VCPU_WRITE,
+	VCPU_POWER_OFF,	 /* DEN 0022: SYSTEM_OFF */
+	VCPU_RESET,	 /* SYSTEM_RESET, SYSTEM_RESET2 */
+	VCPU_SUSPENDED,	 /* SYSTEM_SUSPEND granted: run on, it sleeps */
+	VCPU_WOKEN,	 /* and this is its end: run on */
+	VCPU_BAD_ACCESS, /* an access KVM could not decode; the guest was given
+			    an external abort */
+	VCPU_BROKEN,	 /* KVM cannot run it: @code is -errno, @why says more */
+};
+
+struct kvm_exit {
+	enum kvm_exit_kind kind;
+	gpa_t addr; /* READ, WRITE, BAD_ACCESS */
+	u32 size;
+	u64 val;
+	int code;
+	char why[64];
+};
+
+/* Run vCPU @i until something needs us. Its own thread only. */
+void kvm_vcpu_run(struct kvm *k, u32 i, struct kvm_exit *x);
+/* The value of the read that VCPU_READ reported. */
+void kvm_vcpu_answer(struct kvm *k, u32 i, u64 val);
+
+/*
+ * Make vCPU @i's current or next kvm_vcpu_run return VCPU_KICKED. Any thread.
+ * Whoever calls it also signals the thread, which may sleep in the kernel.
+ */
+void kvm_vcpu_interrupt(struct kvm *k, u32 i);
+
+/* All exits of all vCPUs so far, as the kernel counts them; 0 if not asked
+ * for in the setup. *@user: those that came to us for MMIO. */
+u64 kvm_exits(const struct kvm *k, u64 *user);
+
+#endif

@@ -1,0 +1,75 @@
+/*
+ * The event loop: one io_uring, one thread, completions as calls.
+ *
+ * An operation is a struct its owner keeps until it is done; the loop
+ * allocates nothing while it runs. All calls are the loop's thread's, except
+ * loop_event_fire. The ring takes only the operations offered here: the kernel
+ * refuses others, so it is no way round the sandbox.
+ */
+#ifndef BELFRY_LOOP_H
+#define BELFRY_LOOP_H
+
+#include <belfry/base.h>
+#include <belfry/err.h>
+
+struct loop;
+
+/*
+ * One thing asked of the kernel. @done is called once, from loop_run, with
+ * what the system call would have returned (-errno on failure, -ECANCELED
+ * after loop_cancel); it may start the operation again. Zero all but @done and
+ * @ctx before first use.
+ */
+struct loop_op {
+	void (*done)(struct loop_op *op, int result);
+	void *ctx;
+	bool busy; /* started and not done; read-only for the owner */
+	struct {
+		s64 sec;
+		s64 nsec;
+	} when;
+};
+
+/*
+ * An owned loop, or NULL and a message: io_uring may be missing or forbidden,
+ * and the message says how to allow it.
+ */
+struct loop *loop_create(struct err *e);
+/* Operations still busy are dropped without their @done. */
+void loop_destroy(struct loop *l);
+
+/* Start an operation, which must not be busy. @buf is borrowed until done;
+ * reads and writes are at the descriptor's own position. */
+void loop_read(struct loop *l, struct loop_op *op, int fd, void *buf,
+	       size_t len);
+void loop_write(struct loop *l, struct loop_op *op, int fd, const void *buf,
+		size_t len);
+/* Done once, @ns from now, with 0. */
+void loop_timer(struct loop *l, struct loop_op *op, u64 ns);
+/* A busy operation will be done soon, with -ECANCELED if not with its result. */
+void loop_cancel(struct loop *l, struct loop_op *op);
+
+/* Run until loop_stop. Returns -errno if the ring itself fails. */
+MUST_CHECK int loop_run(struct loop *l, struct err *e);
+/* Make loop_run return after the completions at hand. */
+void loop_stop(struct loop *l);
+
+/* How other threads reach the loop: an eventfd and a call. */
+struct loop_event {
+	struct loop_op op;
+	struct loop *loop;
+	int fd;
+	u64 count;
+	void (*fired)(void *ctx);
+	void *ctx;
+};
+
+/* -errno if there is no descriptor left. @fired runs on the loop's thread. */
+MUST_CHECK int loop_event_init(struct loop_event *v, struct loop *l,
+			       void (*fired)(void *ctx), void *ctx,
+			       struct err *e);
+void loop_event_fini(struct loop_event *v);
+/* Any thread, any time, never waits. Several at once may be one call. */
+void loop_event_fire(struct loop_event *v);
+
+#endif

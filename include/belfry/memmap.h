@@ -1,0 +1,66 @@
+/*
+ * Where everything is in the guest's physical address space.
+ *
+ *	0x07ff0000  ITS, control frame (GITS_TRANSLATER's frame follows)
+ *	0x08000000  the host's MSI window: the ITS translation frame, then a
+ *	            hole that is never mapped and never RAM
+ *	0x08100000  GICD    0x08120000  GICR, 128 KiB per vCPU, first 119 vCPUs
+ *	0x09000000  PL011   0x09010000  PL031
+ *	0x09080000  stolen-time records, one per vCPU
+ *	0x0a000000  GICR of the other vCPUs
+ *	0x40000000  RAM
+ *
+ * The ITS stands 64 KiB below the MSI window so that its GITS_TRANSLATER, at
+ * +0x10040, is the address at which a host's kernel maps the physical one: the
+ * doorbell a passed-through device rings is then the guest's own.
+ */
+#ifndef BELFRY_MEMMAP_H
+#define BELFRY_MEMMAP_H
+
+#include <belfry/base.h>
+
+#define MEMMAP_GICD_SIZE       (64 * KIB)
+#define MEMMAP_GICR_SIZE       (128 * KIB) /* one vCPU's two frames */
+#define MEMMAP_ITS_SIZE	       (128 * KIB)
+#define MEMMAP_STEAL_TIME_SIZE (64 * KIB)
+#define MEMMAP_CPUS_MAX	       512
+
+/* INTIDs (IHI 0069, 2.2): PPIs by BSA's convention, SPIs ours. */
+enum {
+	INTID_PMU = 23,
+	INTID_TIMER_HYP = 26,
+	INTID_TIMER_VIRT = 27,
+	INTID_TIMER_SEC = 29,
+	INTID_TIMER_PHYS = 30,
+	INTID_SPI = 32,
+	INTID_UART = INTID_SPI + 1,
+	INTID_RTC = INTID_SPI + 2,
+	/* As few as the GIC allows: a guest clears each at boot, and exits. */
+	INTID_LIMIT = 64,
+};
+
+/* Redistributor frames for @cpus vCPUs at @base. */
+struct memmap_gicr {
+	gpa_t base;
+	u32 cpus;
+};
+
+struct memmap {
+	gpa_t its, gicd, uart, rtc, steal_time;
+	struct memmap_gicr gicr[2];
+	u32 gicr_nr;
+	gpa_t ram;
+	u64 ram_size;
+	u32 ipa_bits; /* smallest address size that holds all of it */
+};
+
+/* Pure. @cpus 1..MEMMAP_CPUS_MAX; @ram_size in bytes, at most 1 TiB. */
+void memmap_init(struct memmap *m, u32 cpus, u64 ram_size);
+
+/*
+ * The affinity of vCPU @i as KVM numbers it, in MPIDR_EL1's layout (Aff2:1:0):
+ * 16 to a cluster, because ICC_SGI1R_EL1's target list has 16 bits.
+ */
+u32 memmap_mpidr(u32 i);
+
+#endif

@@ -1,0 +1,239 @@
+#include <belfry/loop.h>
+
+#include <assert.h>
+#include <errno.h>
+#include <liburing.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+/* More than the operations that are ever started between two submissions. */
+#define ENTRIES 32
+
+struct loop {
+	struct io_uring ring;
+	bool stop;
+};
+
+/* What the ring may do once enabled; everything else fails with -EACCES. */
+static int restrict_ring(struct io_uring *ring)
+{
+	static const u8 allowed[] = {
+		IORING_OP_READ,	   IORING_OP_WRITE,
+		IORING_OP_TIMEOUT, IORING_OP_TIMEOUT_REMOVE,
+		IORING_OP_ASYNC_CANCEL,
+	};
+	struct io_uring_restriction r[ARRAY_SIZE(allowed)] = { 0 };
+	int err;
+
+	for (size_t i = 0; i < ARRAY_SIZE(allowed); i++) {
+		r[i].opcode = IORING_RESTRICTION_SQE_OP;
+		r[i].sqe_op = allowed[i];
+	}
+	err = io_uring_register_restrictions(ring, r, ARRAY_SIZE(r));
+	return err ? err : io_uring_enable_rings(ring);
+}
+
+static int ring_error(int err, struct err *e)
+{
+	switch (err) {
+	case -ENOSYS:
+		return err_set(e, err,
+			       "io_uring: this host's kernel was built without it (CONFIG_IO_URING); Belfry needs Linux 5.10 or newer with it");
+	case -EPERM:
+	case -EACCES:
+		return err_set(e, err,
+			       "io_uring: forbidden on this host: set sysctl kernel.io_uring_disabled=0, or allow it in the container's seccomp profile");
+	case -ENOMEM:
+		return err_set(e, err,
+			       "io_uring: not enough locked memory: raise `ulimit -l`");
+	default:
+		return err_set(e, err, "io_uring: %s", strerror(-err));
+	}
+}
+
+/* The best the kernel knows; older ones refuse flags they do not. */
+static int ring_init(struct io_uring *ring)
+{
+	static const unsigned flags[] = {
+		IORING_SETUP_R_DISABLED | IORING_SETUP_SINGLE_ISSUER |
+			IORING_SETUP_COOP_TASKRUN,
+		IORING_SETUP_R_DISABLED,
+	};
+	int err = -EINVAL;
+
+	for (size_t i = 0; err == -EINVAL && i < ARRAY_SIZE(flags); i++)
+		err = io_uring_queue_init(ENTRIES, ring, flags[i]);
+	return err;
+}
+
+struct loop *loop_create(struct err *e)
+{
+	struct loop *l = calloc(1, sizeof(*l));
+	int err;
+
+	if (!l) {
+		err_set(e, -ENOMEM, "out of memory");
+		return NULL;
+	}
+	err = ring_init(&l->ring);
+	if (err) {
+		ring_error(err, e);
+		goto out_free;
+	}
+	err = restrict_ring(&l->ring);
+	if (err) {
+		ring_error(err, e);
+		goto out_ring;
+	}
+	return l;
+
+out_ring:
+	io_uring_queue_exit(&l->ring);
+out_free:
+	free(l);
+	return NULL;
+}
+
+void loop_destroy(struct loop *l)
+{
+	if (!l)
+		return;
+	io_uring_queue_exit(&l->ring);
+	free(l);
+}
+
+/* A free submission entry; the ring is emptied into the kernel if full. */
+static struct io_uring_sqe *entry(struct loop *l)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&l->ring);
+
+	if (!sqe) {
+		io_uring_submit(&l->ring);
+		sqe = io_uring_get_sqe(&l->ring);
+	}
+	assert(sqe);
+	return sqe;
+}
+
+static struct io_uring_sqe *start(struct loop *l, struct loop_op *op)
+{
+	assert(!op->busy);
+	op->busy = true;
+	return entry(l);
+}
+
+void loop_read(struct loop *l, struct loop_op *op, int fd, void *buf,
+	       size_t len)
+{
+	struct io_uring_sqe *sqe = start(l, op);
+
+	io_uring_prep_read(sqe, fd, buf, (unsigned)len, (u64)-1);
+	io_uring_sqe_set_data(sqe, op);
+}
+
+void loop_write(struct loop *l, struct loop_op *op, int fd, const void *buf,
+		size_t len)
+{
+	struct io_uring_sqe *sqe = start(l, op);
+
+	io_uring_prep_write(sqe, fd, buf, (unsigned)len, (u64)-1);
+	io_uring_sqe_set_data(sqe, op);
+}
+
+void loop_timer(struct loop *l, struct loop_op *op, u64 ns)
+{
+	struct io_uring_sqe *sqe = start(l, op);
+	static_assert(sizeof(op->when) == sizeof(struct __kernel_timespec),
+		      "io_uring reads it as one");
+
+	op->when.sec = (s64)(ns / 1000000000);
+	op->when.nsec = (s64)(ns % 1000000000);
+	io_uring_prep_timeout(sqe, (void *)&op->when, 0, 0);
+	io_uring_sqe_set_data(sqe, op);
+}
+
+void loop_cancel(struct loop *l, struct loop_op *op)
+{
+	struct io_uring_sqe *sqe;
+
+	if (!op->busy)
+		return;
+	sqe = entry(l);
+	io_uring_prep_cancel(sqe, op, 0);
+	io_uring_sqe_set_data(sqe, NULL);
+}
+
+static void complete(struct io_uring_cqe *cqe)
+{
+	struct loop_op *op = io_uring_cqe_get_data(cqe);
+	int result = cqe->res;
+
+	if (!op)
+		return; /* a cancellation's own result */
+	op->busy = false;
+	op->done(op, result == -ETIME ? 0 : result);
+}
+
+int loop_run(struct loop *l, struct err *e)
+{
+	struct io_uring_cqe *cqe;
+
+	for (l->stop = false; !l->stop;) {
+		int err = io_uring_submit_and_wait(&l->ring, 1);
+
+		if (err < 0 && err != -EINTR && err != -EAGAIN)
+			return err_set(e, err, "io_uring: %s", strerror(-err));
+		while (!io_uring_peek_cqe(&l->ring, &cqe)) {
+			complete(cqe);
+			io_uring_cqe_seen(&l->ring, cqe);
+		}
+	}
+	return 0;
+}
+
+void loop_stop(struct loop *l)
+{
+	l->stop = true;
+}
+
+static void event_done(struct loop_op *op, int result)
+{
+	struct loop_event *v = container_of(op, struct loop_event, op);
+
+	if (result < 0)
+		return;
+	loop_read(v->loop, &v->op, v->fd, &v->count, sizeof(v->count));
+	v->fired(v->ctx);
+}
+
+int loop_event_init(struct loop_event *v, struct loop *l,
+		    void (*fired)(void *ctx), void *ctx, struct err *e)
+{
+	*v = (struct loop_event){ .op.done = event_done,
+				  .loop = l,
+				  .fired = fired,
+				  .ctx = ctx };
+	v->fd = eventfd(0, EFD_CLOEXEC);
+	if (v->fd < 0)
+		return err_set(e, -errno, "eventfd: %s", strerror(errno));
+	loop_read(l, &v->op, v->fd, &v->count, sizeof(v->count));
+	return 0;
+}
+
+void loop_event_fini(struct loop_event *v)
+{
+	if (v->fd >= 0)
+		close(v->fd);
+	v->fd = -1;
+}
+
+void loop_event_fire(struct loop_event *v)
+{
+	u64 one = 1;
+
+	/* Can fail only at 2^64 - 1 unseen events. */
+	if (write(v->fd, &one, sizeof(one)) < 0)
+		return;
+}

@@ -1,0 +1,168 @@
+#include <belfry/devtree.h>
+
+#include <belfry/dt.h>
+
+#include <stdio.h>
+#include <string.h>
+
+/* The first cell of a GIC interrupt specifier, and the numbers it counts. */
+enum { GIC_SPI, GIC_PPI };
+#define SPI(intid) GIC_SPI, (intid)-32
+#define PPI(intid) GIC_PPI, (intid)-16
+#define LEVEL_HIGH 4
+
+enum { PHANDLE_GIC = 1, PHANDLE_ITS, PHANDLE_CLOCK };
+
+/*
+ * What the AMBA bus would read from the ID registers of each device, eight
+ * exits a device: told here instead (bindings/arm/primecell.yaml).
+ */
+#define PERIPHID_PL011 0x00341011
+#define PERIPHID_PL031 0x00041031
+
+static void chosen(struct dt *t, const struct devtree *d)
+{
+	char uart[32];
+
+	snprintf(uart, sizeof(uart), "/serial@%llx",
+		 (unsigned long long)d->map->uart);
+	dt_node(t, "chosen");
+	dt_str(t, "bootargs", d->cmdline);
+	dt_str(t, "stdout-path", uart);
+	if (d->initrd_end > d->initrd) {
+		dt_u64(t, "linux,initrd-start", d->initrd);
+		dt_u64(t, "linux,initrd-end", d->initrd_end);
+	}
+	dt_u64(t, "kaslr-seed", d->kaslr_seed);
+	dt_bytes(t, "rng-seed", d->rng_seed, sizeof(d->rng_seed));
+	dt_node_end(t);
+}
+
+static void cpus(struct dt *t, const struct devtree *d)
+{
+	dt_node(t, "cpus");
+	dt_u32(t, "#address-cells", 1);
+	dt_u32(t, "#size-cells", 0);
+	for (u32 i = 0; i < d->cpus; i++) {
+		u32 mpidr = memmap_mpidr(i);
+
+		dt_node(t, "cpu@%x", mpidr);
+		dt_str(t, "device_type", "cpu");
+		dt_str(t, "compatible", "arm,armv8");
+		dt_u32(t, "reg", mpidr);
+		dt_str(t, "enable-method", "psci");
+		dt_node_end(t);
+	}
+	dt_node_end(t);
+}
+
+static void core_devices(struct dt *t, const struct devtree *d)
+{
+	dt_node(t, "psci");
+	dt_strs(t, "compatible", "arm,psci-1.0\0arm,psci-0.2");
+	dt_str(t, "method", "hvc");
+	dt_node_end(t);
+
+	dt_node(t, "timer");
+	dt_str(t, "compatible", "arm,armv8-timer");
+	dt_u32(t, "interrupts", PPI(INTID_TIMER_SEC), LEVEL_HIGH,
+	       PPI(INTID_TIMER_PHYS), LEVEL_HIGH, PPI(INTID_TIMER_VIRT),
+	       LEVEL_HIGH, PPI(INTID_TIMER_HYP), LEVEL_HIGH);
+	dt_empty(t, "always-on");
+	dt_node_end(t);
+
+	if (!d->pmu)
+		return;
+	dt_node(t, "pmu");
+	dt_str(t, "compatible", "arm,armv8-pmuv3");
+	dt_u32(t, "interrupts", PPI(INTID_PMU), LEVEL_HIGH);
+	dt_node_end(t);
+}
+
+static void gic(struct dt *t, const struct memmap *m)
+{
+	u64 reg[2 + 2 * ARRAY_SIZE(m->gicr)] = { m->gicd, MEMMAP_GICD_SIZE };
+	size_t n = 2;
+
+	for (u32 i = 0; i < m->gicr_nr; i++) {
+		reg[n++] = m->gicr[i].base;
+		reg[n++] = m->gicr[i].cpus * MEMMAP_GICR_SIZE;
+	}
+
+	dt_node(t, "interrupt-controller@%llx", (unsigned long long)m->gicd);
+	dt_str(t, "compatible", "arm,gic-v3");
+	dt_wide(t, "reg", reg, n);
+	dt_u32(t, "#redistributor-regions", m->gicr_nr);
+	dt_u32(t, "#interrupt-cells", 3);
+	dt_empty(t, "interrupt-controller");
+	dt_u32(t, "#address-cells", 2);
+	dt_u32(t, "#size-cells", 2);
+	dt_empty(t, "ranges");
+	dt_u32(t, "phandle", PHANDLE_GIC);
+
+	dt_node(t, "msi-controller@%llx", (unsigned long long)m->its);
+	dt_str(t, "compatible", "arm,gic-v3-its");
+	dt_u64(t, "reg", m->its, MEMMAP_ITS_SIZE);
+	dt_empty(t, "msi-controller");
+	dt_u32(t, "#msi-cells", 1);
+	dt_u32(t, "phandle", PHANDLE_ITS);
+	dt_node_end(t);
+	dt_node_end(t);
+}
+
+static void amba(struct dt *t, const struct memmap *m)
+{
+	dt_node(t, "apb-pclk");
+	dt_str(t, "compatible", "fixed-clock");
+	dt_u32(t, "#clock-cells", 0);
+	dt_u32(t, "clock-frequency", 24000000);
+	dt_u32(t, "phandle", PHANDLE_CLOCK);
+	dt_node_end(t);
+
+	dt_node(t, "serial@%llx", (unsigned long long)m->uart);
+	dt_strs(t, "compatible", "arm,pl011\0arm,primecell");
+	dt_u64(t, "reg", m->uart, 0x1000);
+	dt_u32(t, "interrupts", SPI(INTID_UART), LEVEL_HIGH);
+	dt_u32(t, "clocks", PHANDLE_CLOCK, PHANDLE_CLOCK);
+	dt_strs(t, "clock-names", "uartclk\0apb_pclk");
+	dt_u32(t, "arm,primecell-periphid", PERIPHID_PL011);
+	dt_node_end(t);
+
+	dt_node(t, "rtc@%llx", (unsigned long long)m->rtc);
+	dt_strs(t, "compatible", "arm,pl031\0arm,primecell");
+	dt_u64(t, "reg", m->rtc, 0x1000);
+	dt_u32(t, "interrupts", SPI(INTID_RTC), LEVEL_HIGH);
+	dt_u32(t, "clocks", PHANDLE_CLOCK);
+	dt_str(t, "clock-names", "apb_pclk");
+	dt_u32(t, "arm,primecell-periphid", PERIPHID_PL031);
+	dt_node_end(t);
+}
+
+size_t devtree_size(const struct devtree *d)
+{
+	return 4 * KIB + strlen(d->cmdline) + d->cpus * 160ull;
+}
+
+int devtree_write(const struct devtree *d, void *buf, size_t size,
+		  struct err *e)
+{
+	struct dt t;
+
+	dt_begin(&t, buf, size);
+	dt_u32(&t, "#address-cells", 2);
+	dt_u32(&t, "#size-cells", 2);
+	dt_str(&t, "compatible", "linux,dummy-virt");
+	dt_str(&t, "model", "Belfry");
+	dt_u32(&t, "interrupt-parent", PHANDLE_GIC);
+
+	chosen(&t, d);
+	dt_node(&t, "memory@%llx", (unsigned long long)d->map->ram);
+	dt_str(&t, "device_type", "memory");
+	dt_u64(&t, "reg", d->map->ram, d->map->ram_size);
+	dt_node_end(&t);
+	cpus(&t, d);
+	core_devices(&t, d);
+	gic(&t, d->map);
+	amba(&t, d->map);
+	return dt_finish(&t, e);
+}
