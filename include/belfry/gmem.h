@@ -4,6 +4,9 @@
  * Maps nothing itself; it is given mappings. The guest may change its memory
  * at any time: copy once with gmem_read, then decide on the copy. Thread-safe
  * once filled.
+ *
+ * A range that spans two regions is refused, even where they touch: memory
+ * that is contiguous for the guest is added as one region.
  */
 #ifndef BELFRY_GMEM_H
 #define BELFRY_GMEM_H
@@ -18,6 +21,7 @@ struct gmem_region {
 	void *host; /* borrowed: outlives the gmem */
 };
 
+/* Zeroed, it is empty. */
 struct gmem {
 	struct gmem_region regions[GMEM_REGIONS_MAX];
 	size_t nr;
@@ -32,7 +36,8 @@ MUST_CHECK int gmem_add(struct gmem *m, gpa_t start, u64 len, void *host);
  */
 void *gmem_slice(const struct gmem *m, gpa_t addr, u64 len);
 
-/* Copy out of, or into, the guest. -EFAULT (nothing copied) if not all RAM. */
+/* Copy out of, or into, the guest. -EFAULT (nothing copied) where gmem_slice
+ * says NULL. */
 MUST_CHECK int gmem_read(const struct gmem *m, gpa_t addr, void *buf, u64 len);
 MUST_CHECK int gmem_write(const struct gmem *m, gpa_t addr, const void *buf,
 			  u64 len);
