@@ -21,10 +21,10 @@ struct reg {
 	u32 off;
 	u16 count;
 	u8 size;   /* bytes in one register: 4 or 8 */
-	u8 access; /* REG_*: access sizes the guest may use */
-	/* Register @i of @count. NULL: RAZ. */
+	u8 access; /* REG_*: access sizes the guest may use, none above @size */
+	/* The whole register @i of @count. NULL: RAZ. */
 	u64 (*read)(void *dev, u32 i);
-	/* Only the bits in @mask were written. NULL: WI. */
+	/* Only the bits in @mask were written; @val is 0 outside. NULL: WI. */
 	void (*write)(void *dev, u32 i, u64 val, u64 mask);
 };
 
@@ -36,15 +36,21 @@ struct regbank {
 
 /*
  * One guest access of @size bytes at @off. False if the access is not one the
- * specification allows (*@val is then 0, nothing was written); space without a
- * register is RAZ/WI. Calls the handler on the caller's thread.
+ * specification allows: not naturally aligned, outside the frame, of a size the
+ * register does not take, or across the edge of one (*@val is then 0, nothing
+ * was written). Space without a register is RAZ/WI. A read of part of a
+ * register is a read of it, side effects included, as on a bus without byte
+ * lanes. Calls the handler on the caller's thread.
  */
 bool regbank_read(const struct regbank *b, void *dev, u32 off, u32 size,
 		  u64 *val);
 bool regbank_write(const struct regbank *b, void *dev, u32 off, u32 size,
 		   u64 val);
 
-/* Index of the first malformed row, or -1. For tests. */
+/*
+ * Index of the first malformed row, or -1. A table is never checked while the
+ * guest runs; the unit test of every device calls this once.
+ */
 int regbank_lint(const struct regbank *b);
 
 /* The value of a register after the bits in @mask were written. */
