@@ -15,7 +15,8 @@
 #define MMIO_REGIONS_MAX 64
 
 struct mmio_ops {
-	/* @off is within the region; @size is 1, 2, 4 or 8. */
+	/* [@off, @off + @size) is within the region; @size is 1, 2, 4 or 8.
+	 * Nothing is said of alignment. @val is 0 above @size bytes. */
 	u64 (*read)(void *dev, u64 off, u32 size);
 	void (*write)(void *dev, u64 off, u32 size, u64 val);
 };
@@ -37,8 +38,8 @@ struct mmio_bus {
 void mmio_bus_init(struct mmio_bus *b);
 
 /*
- * Add a region. -EINVAL if it is empty or wraps, -EEXIST if it overlaps one
- * that is there (@e names both), -ENOSPC if the table is full.
+ * Add a region; *@r is copied. -EINVAL if it is empty or wraps, -EEXIST if it
+ * overlaps one that is there (@e names both), -ENOSPC if the table is full.
  */
 MUST_CHECK int mmio_bus_add(struct mmio_bus *b, const struct mmio_region *r,
 			    struct err *e);
@@ -46,7 +47,7 @@ MUST_CHECK int mmio_bus_add(struct mmio_bus *b, const struct mmio_region *r,
 /*
  * One guest access. An access that no region wholly contains is counted as a
  * fault and reads as 0, is ignored as a write. A read returns only the low
- * @size bytes, whatever the handler said.
+ * @size bytes, whatever the handler said. @size is 1, 2, 4 or 8.
  */
 u64 mmio_read(struct mmio_bus *b, gpa_t addr, u32 size);
 void mmio_write(struct mmio_bus *b, gpa_t addr, u32 size, u64 val);
