@@ -1,0 +1,125 @@
+#include <belfry/ram.h>
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/sysinfo.h>
+#include <unistd.h>
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
+#endif
+#ifndef MFD_HUGE_SHIFT
+#define MFD_HUGE_SHIFT 26
+#endif
+
+/* One entry of the page middle directory: a page table of 8-byte entries. */
+static u64 huge_page_size(void)
+{
+	u64 page = (u64)sysconf(_SC_PAGESIZE);
+
+	return page * (page / 8);
+}
+
+static int too_little(u64 size, int err, struct err *e)
+{
+	struct sysinfo si = { 0 };
+
+	sysinfo(&si);
+	return err_set(e, -err,
+		       "memory: the host does not give %llu MiB (%s; it has %llu MiB, %llu MiB of them free): give the guest less",
+		       (unsigned long long)(size / MIB), strerror(err),
+		       (unsigned long long)si.totalram * si.mem_unit / MIB,
+		       (unsigned long long)si.freeram * si.mem_unit / MIB);
+}
+
+static int no_huge_pages(u64 size, u64 page, int err, struct err *e)
+{
+	if (!page)
+		return err_set(e, -err,
+			       "memory-backing: no %llu MiB of huge pages free (%s): reserve them in /proc/sys/vm/nr_hugepages",
+			       (unsigned long long)(size / MIB), strerror(err));
+	return err_set(e, -err,
+		       "memory-backing: no %llu MiB of %llu MiB huge pages free (%s): reserve them in /sys/kernel/mm/hugepages/hugepages-%llukB/nr_hugepages",
+		       (unsigned long long)(size / MIB),
+		       (unsigned long long)(page / MIB), strerror(err),
+		       (unsigned long long)(page / KIB));
+}
+
+/* Map with room to spare, then give back what is not aligned. */
+static void *map_aligned(u64 size, u64 align)
+{
+	char *at = mmap(NULL, size + align, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *good;
+
+	if (at == MAP_FAILED)
+		return NULL;
+	good = at + (ALIGN_UP((u64)(uintptr_t)at, align) - (uintptr_t)at);
+	if (good > at)
+		munmap(at, (size_t)(good - at));
+	munmap(good + size, (size_t)(at + align - good));
+	return good;
+}
+
+static int map_private(struct ram *r, struct err *e)
+{
+	r->host = map_aligned(r->size, huge_page_size());
+	return r->host ? 0 : too_little(r->size, errno, e);
+}
+
+static int map_shared(struct ram *r, bool huge, u64 page, struct err *e)
+{
+	unsigned flags = MFD_CLOEXEC;
+
+	if (huge)
+		flags |= MFD_HUGETLB;
+	if (page)
+		flags |= (unsigned)__builtin_ctzll(page) << MFD_HUGE_SHIFT;
+	if (page && r->size % page)
+		return err_set(e, -EINVAL,
+			       "memory: must be a multiple of %llu MiB with this memory-backing",
+			       (unsigned long long)(page / MIB));
+	r->fd = memfd_create("guest-ram", flags);
+	if (r->fd >= 0 && !ftruncate(r->fd, (off_t)r->size))
+		r->host = mmap(NULL, r->size, PROT_READ | PROT_WRITE,
+			       MAP_SHARED, r->fd, 0);
+	if (r->host && r->host != MAP_FAILED)
+		return 0;
+	r->host = NULL;
+	return huge ? no_huge_pages(r->size, page, errno, e) :
+		      too_little(r->size, errno, e);
+}
+
+int ram_map(struct ram *r, u64 size, enum ram_backing backing, u64 huge_page,
+	    bool prefault, struct err *e)
+{
+	int err;
+
+	*r = (struct ram){ .size = size, .fd = -1 };
+	if (backing == RAM_THP)
+		err = map_private(r, e);
+	else
+		err = map_shared(r, backing == RAM_HUGETLB, huge_page, e);
+	if (err)
+		goto out;
+	/* Hints: a host without huge pages, or an older one, goes without. */
+	(void)madvise(r->host, size, MADV_HUGEPAGE);
+	(void)madvise(r->host, size, MADV_DONTDUMP);
+	if (!prefault || !madvise(r->host, size, MADV_POPULATE_WRITE))
+		return 0;
+	err = too_little(size, errno, e);
+out:
+	ram_unmap(r);
+	return err;
+}
+
+void ram_unmap(struct ram *r)
+{
+	if (r->host)
+		munmap(r->host, r->size);
+	if (r->fd >= 0)
+		close(r->fd);
+	r->host = NULL;
+	r->fd = -1;
+}
