@@ -28,14 +28,16 @@ arm64-only = src/machine/machine.c src/machine/power.c src/ctl/run.c \
 elsewhere-only = src/ctl/elsewhere.c
 left-out = $(if $(is-arm64),$(elsewhere-only),$(arm64-only))
 
-CPPFLAGS += -Iinclude -I$(O)/gen -D_GNU_SOURCE -MMD -MP
+# CPPFLAGS, CFLAGS and LDFLAGS are the user's; they come after ours.
+cppflags = -Iinclude -I$(O)/gen -D_GNU_SOURCE -MMD -MP $(CPPFLAGS)
 WARN = -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion \
        -Wno-unused-parameter -Wstrict-prototypes -Wmissing-prototypes \
        -Wvla -Wcast-qual -Wundef -Wimplicit-fallthrough
-CFLAGS += -std=gnu17 $(OPT) $(WARN) $(if $(filter 1,$(WERROR)),-Werror) \
-	  -fno-common -fstack-protector-strong -ffunction-sections \
-	  -fdata-sections $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer)
-LDFLAGS += -Wl,--gc-sections -pthread $(if $(SAN),-fsanitize=$(SAN))
+cflags = -std=gnu17 $(OPT) $(WARN) $(if $(filter 1,$(WERROR)),-Werror) \
+	 -fno-common -fstack-protector-strong -ffunction-sections \
+	 -fdata-sections $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer) \
+	 $(CFLAGS)
+ldflags = -Wl,--gc-sections -pthread $(if $(SAN),-fsanitize=$(SAN)) $(LDFLAGS)
 LDLIBS = -lfdt -luring -lseccomp -ljansson -lzstd -lz
 # The monitor is one static file, so that it runs on any arm64 host.
 STATIC = $(if $(SAN),,-static)
@@ -59,7 +61,7 @@ help:
 ## make                   build belfry for the machine that CC builds for
 $(O)/belfry: $(O)/src/main.o $(archives)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(STATIC) $(LDFLAGS) -o $@ $< $(link-libs)
+	$(Q)$(CC) $(STATIC) $(ldflags) -o $@ $< $(link-libs)
 
 define lib-rule
 $(O)/lib$(1).a: $(call objs,$(1)) $(O)/list-$(1)
@@ -70,7 +72,7 @@ $(foreach l,$(libs),$(eval $(call lib-rule,$(l))))
 
 # A file that holds what a rule depends on besides files, and changes with it:
 # flags rebuild every object, a list of sources (one gone, say) its archive.
-$(O)/flags: now = $(CC) $(CPPFLAGS) $(CFLAGS)
+$(O)/flags: now = $(CC) $(cppflags) $(cflags)
 $(O)/list-%: now = $(call objs,$*)
 $(O)/flags $(patsubst %,$(O)/list-%,$(libs)): FORCE
 	@mkdir -p $(O)
@@ -79,7 +81,7 @@ $(O)/flags $(patsubst %,$(O)/list-%,$(libs)): FORCE
 $(O)/%.o: %.c $(O)/flags
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+	$(Q)$(CC) $(cppflags) $(cflags) -c -o $@ $<
 
 # The names of system calls, for the sandbox's last words.
 $(O)/gen/syscall_names.h: $(O)/flags

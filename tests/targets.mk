@@ -3,13 +3,13 @@
 $(O)/tests/unit/%: $(O)/tests/unit/%.o $(archives)
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $< $(link-libs) -lcheck -lsubunit -lrt -lm
+	$(Q)$(CC) $(ldflags) -o $@ $< $(link-libs) -lcheck -lsubunit -lrt -lm
 
 # A fuzzer is one function; driven by libFuzzer with clang (make fuzz), or by
 # replay.c over the files of its corpus.
 $(O)/tests/fuzz/fuzz_%: $(O)/tests/fuzz/fuzz_%.o $(O)/tests/fuzz/replay.o $(archives)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) $(link-libs)
+	$(Q)$(CC) $(ldflags) -o $@ $(filter %.o,$^) $(link-libs)
 
 ## make unit              build and run the unit tests here
 unit: $(tests)
