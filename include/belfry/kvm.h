@@ -69,6 +69,10 @@ void kvm_destroy(struct kvm *k);
 MUST_CHECK int kvm_map(struct kvm *k, gpa_t gpa, u64 len, void *host,
 		       struct err *e);
 
+/* After the last kvm_map, before the guest runs: what needs both memory and a
+ * GIC (stolen time, the PMU, the size of SVE registers). */
+MUST_CHECK int kvm_finish(struct kvm *k, struct err *e);
+
 /* A wired SPI through the kernel's GIC. Valid while @k lives; any thread. */
 struct irq_line kvm_irq_line(struct kvm *k, u32 intid);
 /* Messages through the kernel's ITS. Likewise. */
@@ -115,6 +119,17 @@ void kvm_vcpu_answer(struct kvm *k, u32 i, u64 val);
  * Whoever calls it also signals the thread, which may sleep in the kernel.
  */
 void kvm_vcpu_interrupt(struct kvm *k, u32 i);
+
+/*
+ * The ioctls that calls made while the guest runs need, for the sandbox: those
+ * of vCPU threads, and those of the thread that resets and ends it. Each ends
+ * with a row without a reason.
+ */
+struct kvm_request {
+	unsigned long request;
+	const char *why;
+};
+extern const struct kvm_request kvm_vcpu_requests[], kvm_loop_requests[];
 
 /* All exits of all vCPUs so far, as the kernel counts them; 0 if not asked
  * for in the setup. *@user: those that came to us for MMIO. */

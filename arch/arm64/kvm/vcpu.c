@@ -17,6 +17,27 @@
 /* Documentation/virt/kvm/arm/pvtime.rst: one record per vCPU. */
 #define STEAL_TIME_STRIDE 64
 
+const struct kvm_request kvm_vcpu_requests[] = {
+	{ KVM_RUN, "run the guest" },
+	{ KVM_IRQ_LINE, "a device's interrupt line" },
+	{ KVM_SIGNAL_MSI, "a device's message" },
+	{ KVM_SET_VCPU_EVENTS, "an abort for an access nobody can decode" },
+	{ KVM_GET_ONE_REG, "SYSTEM_SUSPEND: its arguments" },
+	{ KVM_SET_ONE_REG, "SYSTEM_SUSPEND: where to wake" },
+	{ KVM_SET_MP_STATE, "SYSTEM_SUSPEND: sleep and wake" },
+	{ KVM_ARM_VCPU_INIT, "SYSTEM_SUSPEND: the state on waking" },
+	{ 0, NULL },
+};
+
+const struct kvm_request kvm_loop_requests[] = {
+	{ KVM_IRQ_LINE, "a device's interrupt line" },
+	{ KVM_SIGNAL_MSI, "a device's message" },
+	{ KVM_ARM_VCPU_INIT, "reset of a vCPU" },
+	{ KVM_SET_ONE_REG, "reset: the entry point" },
+	{ KVM_SET_DEVICE_ATTR, "reset of the GIC" },
+	{ 0, NULL },
+};
+
 static int reg_get(const struct vcpu *v, u64 id, u64 *val)
 {
 	struct kvm_one_reg r = { .id = id, .addr = (uintptr_t)val };
@@ -82,7 +103,7 @@ static int pmu_init(struct kvm *k, struct vcpu *v)
 				  KVM_ARM_VCPU_PMU_V3_INIT, NULL);
 }
 
-/* What a vCPU needs once there is a GIC: the end of its making. */
+/* What a vCPU needs once there are a GIC and memory: the end of its making. */
 int vcpu_finalize(struct kvm *k, u32 i, struct err *e)
 {
 	struct vcpu *v = &k->vcpus[i];

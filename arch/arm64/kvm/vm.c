@@ -171,12 +171,8 @@ struct kvm *kvm_create(int kvm_fd, const struct kvm_setup *s, struct err *e)
 	for (u32 i = 0; i < s->cpus; i++)
 		if (vcpu_create(k, i, e))
 			goto out;
-	if (gic_init(k, e))
-		goto out;
-	for (u32 i = 0; i < s->cpus; i++)
-		if (vcpu_finalize(k, i, e))
-			goto out;
-	return k;
+	if (!gic_init(k, e))
+		return k;
 out:
 	kvm_destroy(k);
 	return NULL;
@@ -209,6 +205,14 @@ int kvm_map(struct kvm *k, gpa_t gpa, u64 len, void *host, struct err *e)
 			       (unsigned long long)gpa,
 			       (unsigned long long)len, strerror(errno));
 	k->slots++;
+	return 0;
+}
+
+int kvm_finish(struct kvm *k, struct err *e)
+{
+	for (u32 i = 0; i < k->setup.cpus; i++)
+		if (vcpu_finalize(k, i, e))
+			return e->code;
 	return 0;
 }
 
