@@ -1,0 +1,47 @@
+/*
+ * A whole guest: built from a configuration, run to its end, taken down.
+ */
+#ifndef BELFRY_MACHINE_H
+#define BELFRY_MACHINE_H
+
+#include <belfry/base.h>
+#include <belfry/config.h>
+#include <belfry/err.h>
+
+/* How a run ended. */
+enum machine_end {
+	END_FAILED,	/* the host, or Belfry: the error says what */
+	END_OFF,	/* the guest powered off */
+	END_RESET,	/* the guest reset, and was not to be restarted */
+	END_CRASHED,	/* kernel panic, or a state that cannot be run */
+	END_EXPECTED,	/* the expected text came */
+	END_MISSED,	/* the guest ended before the expected text came */
+	END_TIMEOUT,
+	END_QUIT,	/* the operator's Ctrl-A x */
+	END_SIGNAL,	/* SIGINT, SIGTERM or SIGHUP */
+};
+
+struct machine_outcome {
+	enum machine_end end;
+	bool started; /* the guest ran at all: a failure came later */
+	int signal;   /* END_SIGNAL */
+	u64 setup_ns; /* program start to the guest's first instruction */
+	u64 boot_ns;  /* from there to the expected text; 0 if none came */
+	u64 run_ns;   /* from there to the end */
+	u64 resets;
+	u64 exits, mmio_exits; /* with config json_status; else 0 */
+	u64 console_out, console_in; /* bytes */
+	u64 guest_faults; /* what the guest did that nothing answers */
+};
+
+/*
+ * Run what @c describes. The calling thread becomes the event loop, and stays
+ * sandboxed if @c says so: call once, then only report and exit.
+ * @start_ns: CLOCK_MONOTONIC when the program began.
+ * END_FAILED comes with @e: code -EINVAL etc. for what the operator gave,
+ * before anything ran.
+ */
+void machine_run(const struct config *c, u64 start_ns,
+		 struct machine_outcome *o, struct err *e);
+
+#endif

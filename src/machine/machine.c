@@ -1,0 +1,430 @@
+/*
+ * Putting a guest together: the only file that names every part. Everything
+ * that can fail for the operator's sake fails here, before the guest runs.
+ */
+#include "parts.h"
+
+#include <belfry/devtree.h>
+#include <belfry/tty.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#define NS_PER_S 1000000000ull
+
+/* --- what is loaded --- */
+
+static int open_images(struct machine *m, struct err *e)
+{
+	int err = image_open(&m->image, m->cfg->kernel, e);
+
+	if (err)
+		return err_prefix(e, "kernel");
+	if (!m->cfg->initrd)
+		return 0;
+	err = initrd_open(&m->initrd, m->cfg->initrd, e);
+	return err ? err_prefix(e, "initrd") : 0;
+}
+
+static void describe(const struct machine *m, struct devtree *d)
+{
+	*d = (struct devtree){
+		.map = &m->map,
+		.cpus = m->cfg->cpus,
+		.pmu = m->pmu,
+		.cmdline = m->cfg->cmdline,
+		.initrd = m->layout.initrd,
+		.initrd_end = m->layout.initrd_end,
+	};
+}
+
+static int place(struct machine *m, struct err *e)
+{
+	struct devtree d;
+	int err;
+
+	describe(m, &d);
+	m->fdt_size = devtree_size(&d);
+	m->fdt = malloc(m->fdt_size);
+	if (!m->fdt)
+		return err_set(e, -ENOMEM, "out of memory");
+	err = image_place(&m->image.header,
+			  m->cfg->initrd ? m->initrd.size : 0, m->fdt_size,
+			  m->map.ram, m->map.ram_size, &m->layout, e);
+	return err ? err_prefix(e, "memory") : 0;
+}
+
+/* Fresh seeds for every boot: a guest that resets gets a new layout. */
+static int load_devtree(struct machine *m, struct err *e)
+{
+	struct devtree d;
+	int len;
+
+	describe(m, &d);
+	if (getrandom(&d.kaslr_seed, sizeof(d.kaslr_seed), 0) !=
+		    sizeof(d.kaslr_seed) ||
+	    getrandom(d.rng_seed, sizeof(d.rng_seed), 0) !=
+		    sizeof(d.rng_seed))
+		return err_set(e, -EIO, "getrandom: %s", strerror(errno));
+	len = devtree_write(&d, m->fdt, m->fdt_size, e);
+	if (len < 0)
+		return len;
+	if (gmem_write(&m->mem, m->layout.fdt, m->fdt, (u64)len))
+		return err_set(e, -EFAULT, "device tree: outside of memory");
+	return 0;
+}
+
+int machine_load(struct machine *m, struct err *e)
+{
+	const struct image_layout *l = &m->layout;
+	int err = image_load(&m->image, &m->mem, l->kernel,
+			     l->kernel_end - l->kernel, e);
+
+	if (err)
+		return err_prefix(e, "kernel");
+	if (m->cfg->initrd) {
+		err = initrd_load(&m->initrd, &m->mem, l->initrd, e);
+		if (err)
+			return err_prefix(e, "initrd");
+	}
+	err = load_devtree(m, e);
+	return err ? err : kvm_enter(m->kvm, l->kernel, l->fdt, e);
+}
+
+/* --- memory, vCPUs, interrupts --- */
+
+static int map_ram(struct machine *m, struct err *e)
+{
+	static const struct {
+		enum ram_backing kind;
+		u64 page;
+	} backings[] = {
+		[BACKING_THP] = { RAM_THP, 0 },
+		[BACKING_MEMFD] = { RAM_MEMFD, 0 },
+		[BACKING_HUGETLB] = { RAM_HUGETLB, 0 },
+		[BACKING_HUGETLB_2M] = { RAM_HUGETLB, 2 * MIB },
+		[BACKING_HUGETLB_1G] = { RAM_HUGETLB, GIB },
+	};
+	enum config_backing b = m->cfg->memory_backing;
+	int err = ram_map(&m->ram, m->map.ram_size, backings[b].kind,
+			  backings[b].page, m->cfg->memory_prefault, e);
+
+	if (err)
+		return err;
+	if (gmem_add(&m->mem, m->map.ram, m->map.ram_size, m->ram.host))
+		return err_set(e, -EINVAL, "memory: cannot be placed");
+	return kvm_map(m->kvm, m->map.ram, m->map.ram_size, m->ram.host, e);
+}
+
+/* Stolen-time records are the guest's to read at an address of their own. */
+static int map_records(struct machine *m, struct err *e)
+{
+	int err;
+
+	if (!m->steal_time)
+		return 0;
+	err = ram_map(&m->records, MEMMAP_STEAL_TIME_SIZE, RAM_THP, 0, false,
+		      e);
+	return err ? err :
+		     kvm_map(m->kvm, m->map.steal_time, MEMMAP_STEAL_TIME_SIZE,
+			     m->records.host, e);
+}
+
+/* One switch of the configuration against what the host has. */
+static int resolve(enum config_switch wanted, bool host_has, const char *key,
+		   bool *on, struct err *e)
+{
+	*on = wanted != SWITCH_OFF && host_has;
+	if (wanted == SWITCH_ON && !host_has)
+		return err_set(e, -ENOTSUP,
+			       "%s: \"on\", but this host's KVM does not offer it; \"auto\" takes it where it is there",
+			       key);
+	return 0;
+}
+
+static int make_vm(struct machine *m, struct err *e)
+{
+	const struct config *c = m->cfg;
+	struct kvm_setup s = {
+		.cpus = c->cpus,
+		.ipa_bits = m->map.ipa_bits,
+		.pmu_intid = INTID_PMU,
+		.stats = c->json_status,
+		.gicd = m->map.gicd,
+		.its = m->map.its,
+		.gicr_nr = m->map.gicr_nr,
+		.intid_limit = INTID_LIMIT,
+	};
+	struct kvm_caps caps;
+	int fd = kvm_open(e);
+
+	if (fd < 0)
+		return fd;
+	kvm_probe(fd, &caps);
+	if (resolve(c->pmu, caps.pmu, "pmu", &s.pmu, e) ||
+	    resolve(c->sve, caps.sve, "sve", &s.sve, e) ||
+	    resolve(c->pauth, caps.pauth, "pauth", &s.pauth, e) ||
+	    resolve(c->steal_time, caps.steal_time, "steal-time",
+		    &m->steal_time, e))
+		goto out;
+	m->pmu = s.pmu;
+	s.steal_time = m->steal_time ? m->map.steal_time : 0;
+	for (u32 i = 0; i < m->map.gicr_nr; i++) {
+		s.gicr[i].base = m->map.gicr[i].base;
+		s.gicr[i].cpus = m->map.gicr[i].cpus;
+	}
+	m->kvm = kvm_create(fd, &s, e);
+out:
+	close(fd);
+	return m->kvm ? 0 : e->code;
+}
+
+/* --- devices --- */
+
+/* The guest's log, never in place of something of the operator's. */
+static int open_console_file(struct machine *m, struct err *e)
+{
+	const char *path = m->cfg->console;
+	int others[] = { m->image.fd, m->initrd.fd };
+	struct stat mine, other;
+
+	if (!path)
+		return 0;
+	m->console_fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC |
+					   O_NOCTTY, 0666);
+	if (m->console_fd < 0 || fstat(m->console_fd, &mine))
+		return err_set(e, -errno, "console: open %s: %s", path,
+			       strerror(errno));
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+		if (others[i] >= 0 && !fstat(others[i], &other) &&
+		    mine.st_dev == other.st_dev && mine.st_ino == other.st_ino)
+			return err_set(e, -EINVAL,
+				       "console: %s is the file the guest is booted from: name another",
+				       path);
+	return 0;
+}
+
+static u64 wall_clock(void *ctx)
+{
+	struct timespec t;
+
+	(void)ctx;
+	clock_gettime(CLOCK_REALTIME, &t);
+	return (u64)t.tv_sec * NS_PER_S + (u64)t.tv_nsec;
+}
+
+/* On a vCPU thread. An all-zero time disarms, as the caller means it. */
+static void set_alarm(void *ctx, u64 when)
+{
+	struct machine *m = ctx;
+	struct itimerspec t = { .it_value = { (time_t)(when / NS_PER_S),
+					      (long)(when % NS_PER_S) } };
+
+	timerfd_settime(m->alarm_fd, TFD_TIMER_ABSTIME, &t, NULL);
+}
+
+static void wait_for_alarm(struct machine *m)
+{
+	loop_read(m->loop, &m->alarm_op, m->alarm_fd, &m->alarm_count,
+		  sizeof(m->alarm_count));
+}
+
+static void alarm_done(struct loop_op *op, int result)
+{
+	struct machine *m = op->ctx;
+
+	if (result < 0)
+		return;
+	wait_for_alarm(m);
+	pl031_alarm(m->rtc);
+}
+
+static int add_device(struct machine *m, const char *name, gpa_t at,
+		      const struct mmio_ops *ops, void *dev, struct err *e)
+{
+	struct mmio_region r = { name, at, PL011_SIZE, ops, dev };
+
+	if (!dev)
+		return err_set(e, -ENOMEM, "out of memory");
+	return mmio_bus_add(&m->bus, &r, e);
+}
+
+static int make_rtc(struct machine *m, struct err *e)
+{
+	struct irq_line irq = kvm_irq_line(m->kvm, INTID_RTC);
+	struct pl031_world world = { wall_clock, set_alarm, m };
+
+	m->alarm_op = (struct loop_op){ .done = alarm_done, .ctx = m };
+	m->alarm_fd = timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC);
+	if (m->alarm_fd < 0)
+		return err_set(e, -errno, "timerfd: %s", strerror(errno));
+	m->rtc = pl031_create(&irq, &world);
+	return add_device(m, "PL031", m->map.rtc, &pl031_mmio, m->rtc, e);
+}
+
+/* A terminal whose job we are not in the foreground of would stop us. */
+static int input_fd(void)
+{
+	bool background = isatty(STDIN_FILENO) &&
+			  tcgetpgrp(STDIN_FILENO) != getpgrp();
+
+	return background ? -1 : STDIN_FILENO;
+}
+
+static int make_console(struct machine *m, struct err *e)
+{
+	struct irq_line irq = kvm_irq_line(m->kvm, INTID_UART);
+	struct console_setup s = {
+		.loop = m->loop,
+		.in = input_fd(),
+		.out = STDOUT_FILENO,
+		.file = m->console_fd,
+		.expect = m->cfg->expect,
+		.event = power_console_event,
+		.ctx = m,
+	};
+	struct pl011_wire wire;
+
+	m->console = console_create(&s, e);
+	if (!m->console)
+		return e->code;
+	wire = console_wire(m->console);
+	m->uart = pl011_create(&irq, &wire);
+	return add_device(m, "PL011", m->map.uart, &pl011_mmio, m->uart, e);
+}
+
+/* --- the whole --- */
+
+static int build(struct machine *m, struct err *e)
+{
+	int err = open_images(m, e);
+
+	if (!err)
+		err = open_console_file(m, e);
+	memmap_init(&m->map, m->cfg->cpus, m->cfg->memory);
+	if (!err)
+		err = place(m, e);
+	if (!err)
+		err = make_vm(m, e);
+	if (!err)
+		err = map_ram(m, e);
+	if (!err)
+		err = map_records(m, e);
+	if (!err)
+		err = kvm_finish(m->kvm, e);
+	if (err)
+		return err;
+	m->loop = loop_create(e);
+	if (!m->loop)
+		return e->code;
+	err = power_init(m, e);
+	if (!err)
+		err = make_console(m, e);
+	if (!err)
+		err = make_rtc(m, e);
+	return err ? err : machine_load(m, e);
+}
+
+/* Threads first, then ourselves: what is confined cannot make threads. */
+static int confine(struct machine *m, struct err *e)
+{
+	bool on = m->cfg->seccomp != SECCOMP_OFF;
+	struct vcpus_setup s = {
+		.kvm = m->kvm,
+		.bus = &m->bus,
+		.nr = m->cfg->cpus,
+		.sandbox = on ? &m->policy.vcpu : NULL,
+		.asked = power_asked,
+		.ctx = m,
+	};
+
+	if (on && policy_compile(&m->policy, m->cfg->seccomp, e))
+		return e->code;
+	m->vcpus = vcpus_create(&s, e);
+	if (!m->vcpus)
+		return e->code;
+	return on ? sandbox_enter(&m->policy.loop, e) : 0;
+}
+
+static int run(struct machine *m, struct err *e)
+{
+	int err;
+
+	console_start(m->console, m->uart);
+	wait_for_alarm(m);
+	err = confine(m, e);
+	if (err)
+		return err;
+	power_on(m);
+	err = loop_run(m->loop, e);
+	if (!err)
+		power_judge(m);
+	return err;
+}
+
+static void report(struct machine *m)
+{
+	struct machine_outcome *o = m->out;
+
+	o->exits = kvm_exits(m->kvm, &o->mmio_exits);
+	console_traffic(m->console, &o->console_out, &o->console_in);
+	o->guest_faults = m->bus.faults.count;
+}
+
+static void take_down(struct machine *m)
+{
+	vcpus_destroy(m->vcpus);
+	power_fini(m);
+	loop_destroy(m->loop);
+	pl031_destroy(m->rtc);
+	pl011_destroy(m->uart);
+	console_destroy(m->console);
+	policy_fini(&m->policy);
+	kvm_destroy(m->kvm);
+	ram_unmap(&m->records);
+	ram_unmap(&m->ram);
+	free(m->fdt);
+	initrd_close(&m->initrd);
+	image_close(&m->image);
+	if (m->alarm_fd >= 0)
+		close(m->alarm_fd);
+	if (m->console_fd >= 0)
+		close(m->console_fd);
+}
+
+void machine_run(const struct config *c, u64 start_ns,
+		 struct machine_outcome *o, struct err *e)
+{
+	struct machine m = {
+		.cfg = c,
+		.out = o,
+		.err = e,
+		.start_ns = start_ns,
+		.image.fd = -1,
+		.initrd.fd = -1,
+		.ram.fd = -1,
+		.records.fd = -1,
+		.console_fd = -1,
+		.alarm_fd = -1,
+		.signal_fd = -1,
+		.asked.fd = -1,
+	};
+
+	*o = (struct machine_outcome){ .end = END_FAILED };
+	mmio_bus_init(&m.bus);
+	if (!build(&m, e)) {
+		tty_raw(STDIN_FILENO);
+		if (run(&m, e))
+			o->end = END_FAILED;
+		tty_restore();
+		report(&m);
+	}
+	take_down(&m);
+}

@@ -1,0 +1,86 @@
+/*
+ * The machine's inside, shared by what builds it (machine.c) and what governs
+ * it while it runs (power.c).
+ */
+#ifndef BELFRY_PARTS_H
+#define BELFRY_PARTS_H
+
+#include <belfry/console.h>
+#include <belfry/image.h>
+#include <belfry/kvm.h>
+#include <belfry/loop.h>
+#include <belfry/machine.h>
+#include <belfry/memmap.h>
+#include <belfry/pl031.h>
+#include <belfry/ram.h>
+
+#include "policy.h"
+#include "vcpus.h"
+
+#include <sys/signalfd.h>
+
+struct machine {
+	const struct config *cfg;
+	struct machine_outcome *out;
+	struct err *err; /* of a run that failed */
+	u64 start_ns, first_ns; /* program start, first guest instruction */
+
+	/* What is loaded, also after a reset. */
+	struct image image;
+	struct initrd initrd; /* fd -1: none */
+	struct image_layout layout;
+	void *fdt; /* a buffer of fdt_size bytes */
+	size_t fdt_size;
+
+	struct memmap map;
+	struct ram ram;
+	struct ram records; /* stolen time; host NULL: none */
+	struct gmem mem;
+	struct mmio_bus bus;
+	struct kvm *kvm;
+	bool pmu, steal_time;
+	struct policy policy;
+	struct vcpus *vcpus;
+
+	struct loop *loop;
+	struct console *console;
+	int console_fd;
+	struct pl011 *uart;
+	struct pl031 *rtc;
+	int alarm_fd;
+	u64 alarm_count;
+	struct loop_op alarm_op;
+
+	/* Power: what ended it, or asks to. */
+	struct loop_event asked;
+	struct lock asked_lock;
+	struct {
+		bool pending;
+		enum vcpu_request request;
+		u32 cpu;
+		struct kvm_exit exit;
+	} ask; /* the first one; under asked_lock */
+	int signal_fd;
+	struct signalfd_siginfo signal_info;
+	struct loop_op signal_op, timeout_op;
+	bool ending;
+};
+
+/* machine.c: (re)load kernel, initrd and device tree, and aim vCPU 0 at them. */
+MUST_CHECK int machine_load(struct machine *m, struct err *e);
+
+/* power.c */
+MUST_CHECK int power_init(struct machine *m, struct err *e);
+void power_fini(struct machine *m);
+/* Everything is ready and confined: let the guest run. */
+void power_on(struct machine *m);
+/* For vcpus_setup and console_setup. */
+void power_asked(void *machine, u32 cpu, enum vcpu_request request,
+		 const struct kvm_exit *exit);
+void power_console_event(void *machine, enum console_event event);
+/* The guest is gone and its console written: what shall we say happened? */
+void power_judge(struct machine *m);
+
+u64 now_ns(void);
+
+#endif

@@ -1,0 +1,246 @@
+/*
+ * The life of a running guest: what may end it, what restarts it, and what its
+ * end is called. Runs on the event loop, except where it says vCPU thread.
+ */
+#include "parts.h"
+
+#include <belfry/log.h>
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define NS_PER_S  1000000000ull
+#define NS_PER_MS 1000000ull
+
+u64 now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (u64)t.tv_sec * NS_PER_S + (u64)t.tv_nsec;
+}
+
+/* The first reason to end counts. The console is emptied before we go. */
+static void end(struct machine *m, enum machine_end why)
+{
+	if (m->ending)
+		return;
+	m->ending = true;
+	m->out->end = why;
+	m->out->run_ns = now_ns() - m->first_ns;
+	vcpus_pause(m->vcpus);
+	console_drain(m->console);
+}
+
+static int reset(struct machine *m, struct err *e)
+{
+	int err;
+
+	vcpus_pause(m->vcpus);
+	err = kvm_reset(m->kvm, e);
+	if (err)
+		return err;
+	pl011_reset(m->uart);
+	pl031_reset(m->rtc);
+	console_restart(m->console);
+	err = machine_load(m, e);
+	if (err)
+		return err;
+	m->out->resets++;
+	vcpus_run(m->vcpus);
+	return 0;
+}
+
+static void handle_broken(struct machine *m, u32 cpu, const struct kvm_exit *x)
+{
+	log_error("vCPU %u cannot run on: %s: %s", cpu, x->why,
+		  strerror(-x->code));
+	end(m, END_CRASHED);
+}
+
+static void handle_reset(struct machine *m)
+{
+	struct err e = { 0 };
+
+	if (m->cfg->no_reboot) {
+		end(m, END_RESET);
+		return;
+	}
+	if (!reset(m, &e))
+		return;
+	err_prefix(&e, "guest reset");
+	*m->err = e;
+	end(m, END_FAILED);
+}
+
+static void asked_fired(void *ctx)
+{
+	struct machine *m = ctx;
+	bool pending;
+
+	lock_take(&m->asked_lock);
+	pending = m->ask.pending;
+	m->ask.pending = false;
+	lock_drop(&m->asked_lock);
+	if (!pending || m->ending)
+		return;
+	switch (m->ask.request) {
+	case GUEST_OFF:
+		end(m, END_OFF);
+		break;
+	case GUEST_RESET:
+		handle_reset(m);
+		break;
+	case GUEST_BROKEN:
+		handle_broken(m, m->ask.cpu, &m->ask.exit);
+		break;
+	}
+}
+
+/* vCPU thread. Of several vCPUs that ask at once, the first is heard. */
+void power_asked(void *machine, u32 cpu, enum vcpu_request request,
+		 const struct kvm_exit *exit)
+{
+	struct machine *m = machine;
+
+	lock_take(&m->asked_lock);
+	if (!m->ask.pending) {
+		m->ask.pending = true;
+		m->ask.request = request;
+		m->ask.cpu = cpu;
+		m->ask.exit = *exit;
+	}
+	lock_drop(&m->asked_lock);
+	loop_event_fire(&m->asked);
+}
+
+static void show_status(const struct machine *m)
+{
+	u64 run_ms = (now_ns() - m->first_ns) / NS_PER_MS;
+	u64 out, in;
+
+	console_traffic(m->console, &out, &in);
+	log_info("running for %llu.%03llu s, %u vCPUs, %llu MiB, %llu resets, console %llu bytes out, %llu in, %llu guest faults",
+		 (unsigned long long)run_ms / 1000,
+		 (unsigned long long)run_ms % 1000, m->cfg->cpus,
+		 (unsigned long long)(m->cfg->memory / MIB),
+		 (unsigned long long)m->out->resets, (unsigned long long)out,
+		 (unsigned long long)in,
+		 (unsigned long long)m->bus.faults.count);
+}
+
+void power_console_event(void *machine, enum console_event event)
+{
+	struct machine *m = machine;
+
+	switch (event) {
+	case CONSOLE_EXPECTED:
+		if (!m->out->boot_ns)
+			m->out->boot_ns = now_ns() - m->first_ns;
+		end(m, END_EXPECTED);
+		break;
+	case CONSOLE_HUNG:
+		end(m, END_CRASHED);
+		break;
+	case CONSOLE_QUIT:
+		end(m, END_QUIT);
+		break;
+	case CONSOLE_STATUS:
+		show_status(m);
+		break;
+	case CONSOLE_DRAINED:
+		loop_stop(m->loop);
+		break;
+	}
+}
+
+static void timeout_done(struct loop_op *op, int result)
+{
+	if (!result)
+		end(op->ctx, END_TIMEOUT);
+}
+
+static void wait_for_signal(struct machine *m)
+{
+	loop_read(m->loop, &m->signal_op, m->signal_fd, &m->signal_info,
+		  sizeof(m->signal_info));
+}
+
+/* A second one while a slow reader holds up the end: do not wait for it. */
+static void signal_done(struct loop_op *op, int result)
+{
+	struct machine *m = op->ctx;
+
+	if (result != sizeof(m->signal_info))
+		return;
+	wait_for_signal(m);
+	if (m->ending) {
+		loop_stop(m->loop);
+		return;
+	}
+	m->out->signal = (int)m->signal_info.ssi_signo;
+	end(m, END_SIGNAL);
+}
+
+int power_init(struct machine *m, struct err *e)
+{
+	sigset_t ends;
+
+	sigemptyset(&ends);
+	sigaddset(&ends, SIGINT);
+	sigaddset(&ends, SIGTERM);
+	sigaddset(&ends, SIGHUP);
+	/* Before any thread is made: they inherit it. */
+	pthread_sigmask(SIG_BLOCK, &ends, NULL);
+	signal(SIGPIPE, SIG_IGN);
+
+	m->asked_lock = LOCK_INIT;
+	m->signal_op = (struct loop_op){ .done = signal_done, .ctx = m };
+	m->timeout_op = (struct loop_op){ .done = timeout_done, .ctx = m };
+	m->signal_fd = signalfd(-1, &ends, SFD_CLOEXEC);
+	if (m->signal_fd < 0)
+		return err_set(e, -errno, "signalfd: %s", strerror(errno));
+	return loop_event_init(&m->asked, m->loop, asked_fired, m, e);
+}
+
+void power_fini(struct machine *m)
+{
+	loop_event_fini(&m->asked);
+	if (m->signal_fd >= 0)
+		close(m->signal_fd);
+}
+
+void power_on(struct machine *m)
+{
+	wait_for_signal(m);
+	if (m->cfg->timeout_ms)
+		loop_timer(m->loop, &m->timeout_op,
+			   m->cfg->timeout_ms * NS_PER_MS);
+	m->first_ns = now_ns();
+	m->out->setup_ns = m->first_ns - m->start_ns;
+	m->out->started = true;
+	vcpus_run(m->vcpus);
+}
+
+/*
+ * A panic explains a reset, and a missing text; the text itself beats all,
+ * because a test may well wait for a panic.
+ */
+void power_judge(struct machine *m)
+{
+	struct machine_outcome *o = m->out;
+	bool by_itself = o->end == END_OFF || o->end == END_RESET ||
+			 o->end == END_CRASHED;
+
+	if (!by_itself)
+		return;
+	if (console_expected(m->console))
+		o->end = END_EXPECTED;
+	else if (o->end == END_RESET && console_panicked(m->console))
+		o->end = END_CRASHED;
+	else if (m->cfg->expect && o->end != END_CRASHED)
+		o->end = END_MISSED;
+}

@@ -1,0 +1,40 @@
+/*
+ * The vCPU threads: started together, stopped together, each running its vCPU
+ * in between. What a guest asks of the whole machine goes to one callback.
+ */
+#ifndef BELFRY_VCPUS_H
+#define BELFRY_VCPUS_H
+
+#include <belfry/kvm.h>
+#include <belfry/mmio.h>
+#include <belfry/sandbox.h>
+
+enum vcpu_request {
+	GUEST_OFF,
+	GUEST_RESET,
+	GUEST_BROKEN, /* @exit says how */
+};
+
+struct vcpus_setup {
+	struct kvm *kvm;	       /* borrowed, as all here */
+	struct mmio_bus *bus;
+	u32 nr;
+	const struct sandbox *sandbox; /* NULL: none */
+	/* On the vCPU's thread, which then waits; it must not. */
+	void (*asked)(void *ctx, u32 cpu, enum vcpu_request request,
+		      const struct kvm_exit *exit);
+	void *ctx;
+};
+
+struct vcpus;
+
+/* Threads made, confined, and waiting. NULL and a message, none left. */
+struct vcpus *vcpus_create(const struct vcpus_setup *s, struct err *e);
+/* Ends and frees them; they may be running. */
+void vcpus_destroy(struct vcpus *v);
+
+/* Let all run; stop all, and return when none is in the guest or a device. */
+void vcpus_run(struct vcpus *v);
+void vcpus_pause(struct vcpus *v);
+
+#endif
