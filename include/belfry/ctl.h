@@ -1,0 +1,71 @@
+/*
+ * The commands of the command line, and what their exit statuses say.
+ */
+#ifndef BELFRY_CTL_H
+#define BELFRY_CTL_H
+
+#include <belfry/base.h>
+#include <belfry/config.h>
+
+#define BELFRY_VERSION "0.1"
+
+/* A promise to scripts: numbers never change their meaning. A signal that
+ * ended Belfry is 128 and its number. */
+enum status {
+	STATUS_OK = 0,      /* guest off or expectation met; nothing wrong */
+	STATUS_FAILED = 1,  /* Belfry or the host failed */
+	STATUS_USAGE = 2,   /* bad command line or configuration */
+	STATUS_HOST = 3,    /* the host lacks something */
+	STATUS_RESET = 4,   /* guest reset, with no-reboot */
+	STATUS_CRASHED = 5, /* kernel panic, or a state KVM cannot run */
+	STATUS_TIMEOUT = 6,
+	STATUS_MISSED = 7,  /* guest ended without the expected text */
+	STATUS_SANDBOX = 8, /* Belfry made a forbidden system call */
+};
+
+/* What --help and the manual say of a status, or NULL. */
+const char *status_meaning(unsigned status);
+
+struct command {
+	const char *name, *alias; /* alias: an option, or NULL */
+	const char *args;         /* as in the synopsis */
+	const char *help;
+	int (*run)(int argc, char **argv); /* without the command's name */
+	bool configured;                   /* takes a file and every key */
+};
+
+/* All, ending with one without a name. */
+extern const struct command commands[];
+
+/* By name or alias; NULL if there is none. */
+const struct command *command_find(const char *name);
+
+/* Say on standard error that there is no command @name (NULL: none was given)
+ * and what may have been meant. Returns the exit status. */
+int command_refuse(const char *name);
+
+/*
+ * Run a command, or print its help if an argument asks for that. Returns the
+ * exit status, which is STATUS_FAILED too if standard output was not taken.
+ */
+int command_run(const struct command *cmd, int argc, char **argv);
+
+/* Each takes what stands behind its name and returns an exit status. */
+int cmd_run(int argc, char **argv);
+int cmd_check(int argc, char **argv);
+int cmd_fdt(int argc, char **argv);
+int cmd_doctor(int argc, char **argv);
+int cmd_help(int argc, char **argv);
+int cmd_version(int argc, char **argv);
+
+/* Help of one command, on standard output. */
+void command_print_help(const struct command *cmd);
+
+/*
+ * What every configured command begins with: @c from its arguments. Prints all
+ * faults and returns false if there are any; the status is then STATUS_USAGE.
+ * The caller does config_fini either way.
+ */
+MUST_CHECK bool ctl_load(struct config *c, int argc, char **argv);
+
+#endif
