@@ -194,13 +194,14 @@ cached()
 }
 
 # chosen LINK COMMAND...: the directory that LINK names. When the link is a day
-# old, COMMAND chooses anew: it prints the directory, or fails, and then an old
-# choice serves on.
+# old, or older than the script, COMMAND chooses anew: it prints the directory,
+# or fails, and then an old choice serves on.
 chosen()
 {
 	local link=$1 dir status=0
 
-	if ! is_fresh "$link"; then
+	if ! is_fresh "$link" ||
+	   (($(stat -c %Y "$link") < $(stat -c %Y "$0"))); then
 		mkdir -p "${link%/*}"
 		# "if dir=$(...)" would switch off -e inside COMMAND.
 		set +e
