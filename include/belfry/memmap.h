@@ -6,9 +6,9 @@
  *	            hole that is never mapped and never RAM
  *	0x08100000  GICD    0x08120000  GICR, 128 KiB per vCPU, first 119 vCPUs
  *	0x09000000  PL011   0x09010000  PL031
- *	0x09080000  stolen-time records, one per vCPU
  *	0x0a000000  GICR of the other vCPUs
- *	0x40000000  RAM
+ *	0x40000000  RAM; its last 64 KiB hold stolen-time records where there are
+ *	            such, and the guest is not told of them as memory
  *
  * The ITS stands 64 KiB below the MSI window so that its GITS_TRANSLATER, at
  * +0x10040, is the address at which a host's kernel maps the physical one: the
@@ -46,16 +46,18 @@ struct memmap_gicr {
 };
 
 struct memmap {
-	gpa_t its, gicd, uart, rtc, steal_time;
+	gpa_t its, gicd, uart, rtc;
 	struct memmap_gicr gicr[2];
 	u32 gicr_nr;
 	gpa_t ram;
-	u64 ram_size;
+	u64 ram_size;	  /* mapped */
+	u64 ram_usable;	  /* of that, the guest's to use */
+	gpa_t steal_time; /* records of 64 bytes, one per vCPU; 0: none */
 	u32 ipa_bits; /* smallest address size that holds all of it */
 };
 
 /* Pure. @cpus 1..MEMMAP_CPUS_MAX; @ram_size in bytes, at most 1 TiB. */
-void memmap_init(struct memmap *m, u32 cpus, u64 ram_size);
+void memmap_init(struct memmap *m, u32 cpus, u64 ram_size, bool steal_time);
 
 /*
  * The affinity of vCPU @i as KVM numbers it, in MPIDR_EL1's layout (Aff2:1:0):

@@ -158,7 +158,7 @@ int devtree_write(const struct devtree *d, void *buf, size_t size,
 	chosen(&t, d);
 	dt_node(&t, "memory@%llx", (unsigned long long)d->map->ram);
 	dt_str(&t, "device_type", "memory");
-	dt_u64(&t, "reg", d->map->ram, d->map->ram_size);
+	dt_u64(&t, "reg", d->map->ram, d->map->ram_usable);
 	dt_node_end(&t);
 	cpus(&t, d);
 	core_devices(&t, d);

@@ -38,7 +38,7 @@ static void describe(const struct machine *m, struct devtree *d)
 	*d = (struct devtree){
 		.map = &m->map,
 		.cpus = m->cfg->cpus,
-		.pmu = m->pmu,
+		.pmu = m->offer.pmu,
 		.cmdline = m->cfg->cmdline,
 		.initrd = m->layout.initrd,
 		.initrd_end = m->layout.initrd_end,
@@ -57,7 +57,7 @@ static int place(struct machine *m, struct err *e)
 		return err_set(e, -ENOMEM, "out of memory");
 	err = image_place(&m->image.header,
 			  m->cfg->initrd ? m->initrd.size : 0, m->fdt_size,
-			  m->map.ram, m->map.ram_size, &m->layout, e);
+			  m->map.ram, m->map.ram_usable, &m->layout, e);
 	return err ? err_prefix(e, "memory") : 0;
 }
 
@@ -123,20 +123,6 @@ static int map_ram(struct machine *m, struct err *e)
 	return kvm_map(m->kvm, m->map.ram, m->map.ram_size, m->ram.host, e);
 }
 
-/* Stolen-time records are the guest's to read at an address of their own. */
-static int map_records(struct machine *m, struct err *e)
-{
-	int err;
-
-	if (!m->steal_time)
-		return 0;
-	err = ram_map(&m->records, MEMMAP_STEAL_TIME_SIZE, RAM_THP, 0, false,
-		      e);
-	return err ? err :
-		     kvm_map(m->kvm, m->map.steal_time, MEMMAP_STEAL_TIME_SIZE,
-			     m->records.host, e);
-}
-
 /* One switch of the configuration against what the host has. */
 static int resolve(enum config_switch wanted, bool host_has, const char *key,
 		   bool *on, struct err *e)
@@ -149,41 +135,68 @@ static int resolve(enum config_switch wanted, bool host_has, const char *key,
 	return 0;
 }
 
-static int make_vm(struct machine *m, struct err *e)
+static int resolve_all(struct machine *m, int kvm_fd, struct err *e)
 {
 	const struct config *c = m->cfg;
+	struct host_offer *o = &m->offer;
+	struct kvm_caps caps;
+	int err;
+
+	kvm_probe(kvm_fd, &caps);
+	err = resolve(c->pmu, caps.pmu, "pmu", &o->pmu, e);
+	if (!err)
+		err = resolve(c->sve, caps.sve, "sve", &o->sve, e);
+	if (!err)
+		err = resolve(c->pauth, caps.pauth, "pauth", &o->pauth, e);
+	if (!err)
+		err = resolve(c->steal_time, caps.steal_time, "steal-time",
+			      &o->steal_time, e);
+	return err;
+}
+
+static int make_vm(struct machine *m, int kvm_fd, struct err *e)
+{
 	struct kvm_setup s = {
-		.cpus = c->cpus,
+		.cpus = m->cfg->cpus,
 		.ipa_bits = m->map.ipa_bits,
+		.pmu = m->offer.pmu,
+		.sve = m->offer.sve,
+		.pauth = m->offer.pauth,
 		.pmu_intid = INTID_PMU,
-		.stats = c->json_status,
+		.steal_time = m->map.steal_time,
+		.stats = m->cfg->json_status,
 		.gicd = m->map.gicd,
 		.its = m->map.its,
 		.gicr_nr = m->map.gicr_nr,
 		.intid_limit = INTID_LIMIT,
 	};
-	struct kvm_caps caps;
-	int fd = kvm_open(e);
 
-	if (fd < 0)
-		return fd;
-	kvm_probe(fd, &caps);
-	if (resolve(c->pmu, caps.pmu, "pmu", &s.pmu, e) ||
-	    resolve(c->sve, caps.sve, "sve", &s.sve, e) ||
-	    resolve(c->pauth, caps.pauth, "pauth", &s.pauth, e) ||
-	    resolve(c->steal_time, caps.steal_time, "steal-time",
-		    &m->steal_time, e))
-		goto out;
-	m->pmu = s.pmu;
-	s.steal_time = m->steal_time ? m->map.steal_time : 0;
 	for (u32 i = 0; i < m->map.gicr_nr; i++) {
 		s.gicr[i].base = m->map.gicr[i].base;
 		s.gicr[i].cpus = m->map.gicr[i].cpus;
 	}
-	m->kvm = kvm_create(fd, &s, e);
-out:
-	close(fd);
+	m->kvm = kvm_create(kvm_fd, &s, e);
 	return m->kvm ? 0 : e->code;
+}
+
+/* The VM, its memory, its vCPUs; what the guest is told follows from them. */
+static int make_core(struct machine *m, struct err *e)
+{
+	int fd = kvm_open(e);
+	int err = fd < 0 ? fd : resolve_all(m, fd, e);
+
+	if (!err) {
+		memmap_init(&m->map, m->cfg->cpus, m->cfg->memory,
+			    m->offer.steal_time);
+		err = place(m, e);
+	}
+	if (!err)
+		err = make_vm(m, fd, e);
+	if (fd >= 0)
+		close(fd);
+	if (!err)
+		err = map_ram(m, e);
+	return err ? err : kvm_finish(m->kvm, e);
 }
 
 /* --- devices --- */
@@ -308,17 +321,8 @@ static int build(struct machine *m, struct err *e)
 
 	if (!err)
 		err = open_console_file(m, e);
-	memmap_init(&m->map, m->cfg->cpus, m->cfg->memory);
 	if (!err)
-		err = place(m, e);
-	if (!err)
-		err = make_vm(m, e);
-	if (!err)
-		err = map_ram(m, e);
-	if (!err)
-		err = map_records(m, e);
-	if (!err)
-		err = kvm_finish(m->kvm, e);
+		err = make_core(m, e);
 	if (err)
 		return err;
 	m->loop = loop_create(e);
@@ -388,7 +392,6 @@ static void take_down(struct machine *m)
 	console_destroy(m->console);
 	policy_fini(&m->policy);
 	kvm_destroy(m->kvm);
-	ram_unmap(&m->records);
 	ram_unmap(&m->ram);
 	free(m->fdt);
 	initrd_close(&m->initrd);
@@ -410,7 +413,6 @@ void machine_run(const struct config *c, u64 start_ns,
 		.image.fd = -1,
 		.initrd.fd = -1,
 		.ram.fd = -1,
-		.records.fd = -1,
 		.console_fd = -1,
 		.alarm_fd = -1,
 		.signal_fd = -1,

@@ -19,6 +19,11 @@
 
 #include <sys/signalfd.h>
 
+/* What the configuration's switches come to on this host. */
+struct host_offer {
+	bool pmu, sve, pauth, steal_time;
+};
+
 struct machine {
 	const struct config *cfg;
 	struct machine_outcome *out;
@@ -34,11 +39,10 @@ struct machine {
 
 	struct memmap map;
 	struct ram ram;
-	struct ram records; /* stolen time; host NULL: none */
 	struct gmem mem;
 	struct mmio_bus bus;
 	struct kvm *kvm;
-	bool pmu, steal_time;
+	struct host_offer offer;
 	struct policy policy;
 	struct vcpus *vcpus;
 
