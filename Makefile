@@ -84,11 +84,11 @@ $(O)/%.o: %.c $(O)/flags
 	$(Q)$(CC) $(cppflags) $(cflags) -c -o $@ $<
 
 # The names of system calls, for the sandbox's last words.
-$(O)/gen/syscall_names.h: $(O)/flags
+$(O)/gen/syscall_names.h: Makefile $(O)/flags
 	@mkdir -p $(@D)
-	$(Q)echo '#include <sys/syscall.h>' | $(CC) -E -dM - | \
+	$(Q)echo '#include <sys/syscall.h>' | $(CC) $(CPPFLAGS) -E -dM - | \
 		sed -n 's/^#define __NR_\([a-z][a-z0-9_]*\) [0-9][0-9]*$$/[__NR_\1] = "\1",/p' | \
-		sort > $@
+		grep -vE 'syscalls|arch_specific' | sort > $@
 $(O)/src/host/sandbox.o: $(O)/gen/syscall_names.h
 
 ## make arm64             build the static arm64 belfry (cross, or native on arm64)
