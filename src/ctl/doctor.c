@@ -1,0 +1,180 @@
+/*
+ * belfry doctor: what this host offers, a line each, and what to do where it
+ * does not. Says what a run would find out, without making a guest.
+ */
+#include <belfry/ctl.h>
+#include <belfry/kvm.h>
+#include <belfry/log.h>
+#include <belfry/loop.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/sysinfo.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+struct doctor {
+	bool cannot_run; /* something is missing that every guest needs */
+};
+
+enum verdict {
+	FINE,
+	LACKING, /* a guest runs without it */
+	FATAL,
+};
+
+PRINTF_LIKE(4, 5)
+static void tell(struct doctor *d, enum verdict v, const char *what,
+		 const char *fmt, ...)
+{
+	static const char *const words[] = { "ok", "--", "NO" };
+	va_list ap;
+
+	printf("%-3s %-12s ", words[v], what);
+	va_start(ap, fmt);
+	vprintf(fmt, ap);
+	va_end(ap);
+	putchar('\n');
+	d->cannot_run |= v == FATAL;
+}
+
+/* A feature every guest may be given by its key, where the host has it. */
+static void tell_feature(struct doctor *d, const char *key, bool there)
+{
+	tell(d, there ? FINE : LACKING, key, "%s",
+	     there ? "offered to guests" : "not offered by this host's KVM");
+}
+
+static void look_at_host(struct doctor *d)
+{
+	struct utsname u;
+
+	uname(&u);
+	tell(d, FINE, "host", "Linux %s, %ld KiB pages, %d CPUs", u.release,
+	     sysconf(_SC_PAGESIZE) / 1024, get_nprocs());
+}
+
+static void look_at_gic(struct doctor *d, int kvm)
+{
+	int err = kvm_probe_gic(kvm, false);
+
+	if (err) {
+		tell(d, FATAL, "GICv3",
+		     "KVM cannot give guests one (%s): the host's interrupt controller has no GICv3 virtualisation",
+		     strerror(-err));
+		return;
+	}
+	tell(d, FINE, "GICv3", "in the kernel");
+	err = kvm_probe_gic(kvm, true);
+	if (err)
+		tell(d, FATAL, "ITS", "KVM cannot give guests one (%s)",
+		     strerror(-err));
+	else
+		tell(d, FINE, "ITS", "in the kernel");
+}
+
+static void look_at_kvm(struct doctor *d)
+{
+	struct err e = { 0 };
+	struct kvm_caps c;
+	int kvm = kvm_open(&e);
+
+	if (kvm < 0) {
+		tell(d, FATAL, "KVM", "%s", e.msg);
+		return;
+	}
+	kvm_probe(kvm, &c);
+	tell(d, FINE, "KVM", "up to %u vCPUs, %u-bit guest addresses",
+	     c.vcpus_max, c.ipa_bits_max);
+	look_at_gic(d, kvm);
+	tell_feature(d, "pmu", c.pmu);
+	tell_feature(d, "sve", c.sve);
+	tell_feature(d, "pauth", c.pauth);
+	tell_feature(d, "steal-time", c.steal_time);
+	tell_feature(d, "suspend", c.system_suspend);
+	close(kvm);
+}
+
+static void look_at_io_uring(struct doctor *d)
+{
+	struct err e = { 0 };
+	struct loop *l = loop_create(&e);
+
+	if (l)
+		tell(d, FINE, "io_uring", "usable");
+	else
+		tell(d, FATAL, "io_uring", "%s", e.msg);
+	loop_destroy(l);
+}
+
+static void look_at_seccomp(struct doctor *d)
+{
+	/* EFAULT: it would have taken a filter, had we given one. */
+	if (prctl(PR_SET_SECCOMP, 2, NULL) && errno == EFAULT)
+		tell(d, FINE, "seccomp", "filters usable");
+	else
+		tell(d, FATAL, "seccomp",
+		     "the host's kernel takes no filters (CONFIG_SECCOMP_FILTER): only --seccomp off runs");
+}
+
+/* The bracketed word of a sysfs choice, or the whole first line. */
+static bool read_choice(const char *path, char *buf, size_t size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, buf, size - 1);
+	char *open_bracket, *close_bracket;
+
+	if (fd >= 0)
+		close(fd);
+	if (n <= 0)
+		return false;
+	buf[n] = '\0';
+	buf[strcspn(buf, "\n")] = '\0';
+	open_bracket = strchr(buf, '[');
+	close_bracket = open_bracket ? strchr(open_bracket, ']') : NULL;
+	if (close_bracket) {
+		*close_bracket = '\0';
+		memmove(buf, open_bracket + 1, strlen(open_bracket + 1) + 1);
+	}
+	return true;
+}
+
+static void look_at_memory(struct doctor *d)
+{
+	struct sysinfo si = { 0 };
+	char thp[64];
+
+	sysinfo(&si);
+	tell(d, FINE, "memory", "%llu MiB, %llu MiB of them free",
+	     (unsigned long long)si.totalram * si.mem_unit / MIB,
+	     (unsigned long long)si.freeram * si.mem_unit / MIB);
+	if (!read_choice("/sys/kernel/mm/transparent_hugepage/enabled", thp,
+			 sizeof(thp)) ||
+	    !strcmp(thp, "never"))
+		tell(d, LACKING, "huge pages",
+		     "no transparent ones; guests run slower: echo madvise > /sys/kernel/mm/transparent_hugepage/enabled, or reserve some and use memory-backing");
+	else
+		tell(d, FINE, "huge pages", "transparent (%s)", thp);
+}
+
+int cmd_doctor(int argc, char **argv)
+{
+	struct doctor d = { false };
+
+	if (argc > 0) {
+		log_error("doctor: takes no argument, not %s", argv[0]);
+		return STATUS_USAGE;
+	}
+	look_at_host(&d);
+	look_at_kvm(&d);
+	look_at_io_uring(&d);
+	look_at_seccomp(&d);
+	look_at_memory(&d);
+	puts(d.cannot_run ? "this host cannot run guests until every NO is mended" :
+			    "this host can run guests");
+	return d.cannot_run ? STATUS_HOST : STATUS_OK;
+}
