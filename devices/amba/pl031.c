@@ -160,8 +160,9 @@ static void icr_write(void *dev, u32 i, u64 val, u64 mask)
 /* 3.4 and 3.5: part 0x031, designer 0x41, r1p3; then the PrimeCell mark. */
 static u64 id_read(void *dev, u32 i)
 {
-	static const u8 id[] = { 0x31, 0x10, 0x04, 0x00,
-				 0x0d, 0xf0, 0x05, 0xb1 };
+	static const u8 id[] = {
+		0x31, 0x10, 0x04, 0x00, 0x0d, 0xf0, 0x05, 0xb1
+	};
 
 	return id[i];
 }
