@@ -19,8 +19,31 @@ unit: $(tests)
 fuzz-replay: $(fuzzers)
 	$(Q)tests/fuzz/run $(fuzzers)
 
+## make fuzz              look for new inputs, FUZZ_SECONDS=30 per fuzzer (clang)
+FUZZ_SECONDS = 30
+fuzz:
+	$(Q)$(MAKE) --no-print-directory O=$(O)/fuzz CC=clang \
+		SAN=fuzzer-no-link,address,undefined \
+		CFLAGS=-fno-sanitize-recover=all hunt
+
+hunters = $(fuzzers:$(O)/tests/fuzz/fuzz_%=$(O)/tests/fuzz/hunt_%)
+$(O)/tests/fuzz/hunt_%: $(O)/tests/fuzz/fuzz_%.o $(archives)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ldflags) -fsanitize=fuzzer -o $@ $< $(link-libs)
+
+# What is found stays in $(O); worth keeping is what an earlier bug was.
+hunt: $(hunters)
+	$(Q)for program in $(hunters); do \
+		name=$${program##*/hunt_}; mkdir -p $(O)/corpus/$$name; \
+		echo "fuzz $$name for $(FUZZ_SECONDS) s"; \
+		$$program -max_total_time=$(FUZZ_SECONDS) -timeout=10 \
+			-artifact_prefix=$(O)/crash-$$name- $(O)/corpus/$$name \
+			tests/fuzz/corpus/$$name >$(O)/hunt-$$name.log 2>&1 || \
+			{ cat $(O)/hunt-$$name.log; exit 1; }; \
+	done
+
 ## make lint              include rules, headers that stand alone, scripts
 lint:
 	$(Q)CC='$(CC)' tests/lint/run
 
-.PHONY: unit fuzz-replay lint
+.PHONY: unit fuzz-replay fuzz hunt lint
