@@ -1,5 +1,28 @@
 # Tests, as targets. Included by the top Makefile.
 
+## make setup             install the Debian packages all this needs (root)
+setup:
+	$(Q)tests/setup/packages
+
+## make demo              boot a stock Debian kernel in a Belfry microVM
+demo: setup arm64
+	$(Q)O=$(O) tests/demo
+
+## make check             every test; make check-all: the wide matrices too
+check:
+	$(Q)O=$(O) tests/check
+check-all:
+	$(Q)O=$(O) tests/check all
+
+## make boot-check        boot cases, CASES='pattern...' of them
+CASES = .
+boot-check: arm64
+	$(Q)O=$(O) tests/boot/run $(CASES)
+
+## make bench             measure against QEMU in an instruction-counted lab
+bench: arm64
+	$(Q)O=$(O) tests/bench/run
+
 $(O)/tests/unit/%: $(O)/tests/unit/%.o $(archives)
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
@@ -46,4 +69,5 @@ hunt: $(hunters)
 lint:
 	$(Q)CC='$(CC)' tests/lint/run
 
+.PHONY: setup demo check check-all boot-check bench
 .PHONY: unit fuzz-replay fuzz hunt lint
