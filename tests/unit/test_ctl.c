@@ -1,0 +1,294 @@
+/*
+ * Commands: found or refused, what they print and return; and the manual page
+ * says what the tables say. Runs at the top of the source tree.
+ */
+#include "unit.h"
+
+#include <belfry/ctl.h>
+#include <belfry/text.h>
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define KERNEL "/proc/self/exe"
+#define MANUAL "src/ctl/belfry.1"
+
+/* What was written to standard output and standard error. */
+struct said {
+	char out[8192], err[2048];
+};
+
+static int redirect(int fd)
+{
+	int to = memfd_create("said", MFD_CLOEXEC);
+	int saved = dup(fd);
+
+	dup2(to, fd);
+	close(to);
+	return saved;
+}
+
+/* Back to @saved, and what was written meanwhile into @buf. */
+static void take_back(int fd, int saved, char *buf, size_t size)
+{
+	ssize_t len = pread(fd, buf, size - 1, 0);
+
+	ck_assert_int_ge(len, 0);
+	buf[len] = '\0';
+	dup2(saved, fd);
+	close(saved);
+}
+
+/* The status of "belfry @args", as main has it. */
+static int belfry(struct said *said, char **args)
+{
+	const struct command *cmd = args[0] ? command_find(args[0]) : NULL;
+	int argc = 0, out, err, status;
+
+	fflush(stdout);
+	out = redirect(STDOUT_FILENO);
+	err = redirect(STDERR_FILENO);
+	while (args[argc])
+		argc++;
+	status = cmd ? command_run(cmd, argc - 1, args + 1)
+		     : command_refuse(args[0]);
+	take_back(STDERR_FILENO, err, said->err, sizeof(said->err));
+	take_back(STDOUT_FILENO, out, said->out, sizeof(said->out));
+	return status;
+}
+
+#define BELFRY(said, ...) \
+	belfry(said, (char *[]) { __VA_ARGS__ __VA_OPT__(, ) NULL })
+
+START_TEST(refusals)
+{
+	static const struct {
+		char *name;
+		const char *msg;
+	} rows[] = {
+		{ NULL, "belfry: error: no command; belfry help lists them\n" },
+		{ "chek", "belfry: error: chek: no such command; did you mean "
+			  "belfry check?\n" },
+		{ "frobnicate", "belfry: error: frobnicate: no such command; "
+				"belfry help lists them\n" },
+		{ KERNEL, "belfry: error: " KERNEL ": no command but a file; "
+			  "did you mean belfry run " KERNEL "?\n" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct said said;
+
+		ck_assert_int_eq(BELFRY(&said, rows[i].name), STATUS_USAGE);
+		ck_assert_str_eq(said.err, rows[i].msg);
+		ck_assert_str_eq(said.out, "");
+	}
+}
+END_TEST
+
+START_TEST(version)
+{
+	struct said said;
+
+	ck_assert_int_eq(BELFRY(&said, "--version"), STATUS_OK);
+	ck_assert_str_eq(said.out, "belfry " BELFRY_VERSION "\n");
+	ck_assert_int_eq(BELFRY(&said, "version", "x"), STATUS_USAGE);
+	ck_assert_str_eq(said.err, "belfry: error: version: takes no argument, "
+				   "not x\n");
+}
+END_TEST
+
+START_TEST(help)
+{
+	struct said by_name, by_option;
+
+	ck_assert_int_eq(BELFRY(&by_name, "help"), STATUS_OK);
+	for (const struct command *cmd = commands; cmd->name; cmd++)
+		ck_assert_ptr_nonnull(strstr(by_name.out, cmd->help));
+	ck_assert_int_eq(BELFRY(&by_option, "--help"), STATUS_OK);
+	ck_assert_str_eq(by_name.out, by_option.out);
+
+	ck_assert_int_eq(BELFRY(&by_name, "help", "check"), STATUS_OK);
+	ck_assert_ptr_nonnull(strstr(by_name.out, "usage: belfry check ["));
+	ck_assert_ptr_nonnull(strstr(by_name.out, "  --kernel PATH "));
+	ck_assert_int_eq(BELFRY(&by_option, "check", "x.json", "--help"),
+			 STATUS_OK);
+	ck_assert_str_eq(by_name.out, by_option.out);
+
+	ck_assert_int_eq(BELFRY(&by_name, "help", "chek"), STATUS_USAGE);
+	ck_assert_str_eq(by_name.out, "");
+}
+END_TEST
+
+/* Output that nobody took is no success. */
+START_TEST(full_output)
+{
+	ck_assert_ptr_nonnull(freopen("/dev/full", "w", stdout));
+	ck_assert_int_eq(command_run(command_find("version"), 0, NULL),
+			 STATUS_FAILED);
+}
+END_TEST
+
+START_TEST(check)
+{
+	struct said said;
+
+	ck_assert_int_eq(BELFRY(&said, "check", "--kernel", KERNEL, "--cpus=2",
+				"--memory=1.5G"),
+			 STATUS_OK);
+	ck_assert_str_eq(said.out,
+			 "fine: 2 CPUs, 1536M of memory, kernel " KERNEL "\n");
+	ck_assert_str_eq(said.err, "");
+
+	ck_assert_int_eq(BELFRY(&said, "check", "--cpu", "2"), STATUS_USAGE);
+	ck_assert_str_eq(said.out, "");
+	ck_assert_str_eq(
+		said.err,
+		"belfry: error: --cpu: no such option; did you mean "
+		"--cpus?\n"
+		"belfry: error: --kernel: missing; name an arm64 Linux "
+		"kernel to boot\n");
+}
+END_TEST
+
+#ifndef __aarch64__
+START_TEST(elsewhere)
+{
+	struct said said;
+
+	ck_assert_int_eq(BELFRY(&said, "run", "--kernel", KERNEL, "--cmdline",
+				"it's $x", "--console="),
+			 STATUS_USAGE);
+	ck_assert_ptr_null(strstr(said.err, "tests/lab"));
+
+	ck_assert_int_eq(BELFRY(&said, "run", "--kernel", KERNEL, "--cmdline",
+				"it's $x"),
+			 STATUS_HOST);
+	ck_assert_ptr_nonnull(
+		strstr(said.err, "run needs an arm64 host with KVM"));
+	ck_assert_ptr_nonnull(
+		strstr(said.err,
+		       "\ntests/lab/lab run -- belfry run --kernel " KERNEL
+		       " --cmdline 'it'\\''s $x'\n"));
+
+	ck_assert_int_eq(BELFRY(&said, "run", "--kernel", KERNEL, "--cmdline",
+				""),
+			 STATUS_HOST);
+	ck_assert_ptr_nonnull(strstr(said.err, " --cmdline ''\n"));
+
+	ck_assert_int_eq(BELFRY(&said, "doctor"), STATUS_HOST);
+	ck_assert_ptr_nonnull(
+		strstr(said.err, "\ntests/lab/lab run -- belfry doctor\n"));
+}
+END_TEST
+#endif
+
+/* A whole file with a newline in front, so that "\nX" finds a line; owned. */
+static char *manual(void)
+{
+	FILE *f = fopen(MANUAL, "re");
+	char *text = calloc(1, 65536);
+
+	ck_assert_msg(f, "no " MANUAL ": run this at the top of the source");
+	text[0] = '\n';
+	ck_assert_uint_gt(fread(text + 1, 1, 65534, f), 0);
+	fclose(f);
+	return text;
+}
+
+static void print_keys(FILE *out, const char *text)
+{
+	char name[64], arg[64];
+	int n;
+
+	while ((text = strstr(text, "\n  --"))) {
+		text += strlen("\n  --");
+		n = sscanf(text, "%63[a-z0-9-]%63[ A-Z]", name, arg);
+		ck_assert_int_eq(n, 2);
+		fprintf(out, ".It Fl -%s", name);
+		/* Two blanks end an option without an argument. */
+		if (arg[1] != ' ')
+			fprintf(out, " Ar %.*s", (int)strcspn(arg + 1, " "),
+				arg + 1);
+		fputc('\n', out);
+	}
+}
+
+static void print_man_keys(FILE *out, const char *text)
+{
+	while ((text = strstr(text, "\n.It Fl -"))) {
+		text++;
+		fprintf(out, "%.*s", (int)strcspn(text, "\n") + 1, text);
+	}
+}
+
+/* What @print writes of @from; owned. */
+static char *printed(void (*print)(FILE *, const char *), const char *from)
+{
+	char *buf;
+	size_t size;
+	FILE *f = open_memstream(&buf, &size);
+
+	print(f, from);
+	fclose(f);
+	return buf;
+}
+
+START_TEST(manual_has_every_key)
+{
+	char *page = manual();
+	struct said said;
+	char *known, *told;
+
+	ck_assert_int_eq(BELFRY(&said, "run", "--help"), STATUS_OK);
+	known = printed(print_keys, said.out);
+	told = printed(print_man_keys, page);
+	ck_assert_ptr_nonnull(strstr(known, ".It Fl -kernel Ar PATH\n"));
+	ck_assert_str_eq(told, known);
+	free(known);
+	free(told);
+	free(page);
+}
+END_TEST
+
+START_TEST(manual_has_every_status)
+{
+	char *page = manual();
+	unsigned i = 0;
+
+	do {
+		char *item = text_format("\n.It %u\n", i);
+
+		ck_assert_msg(!strstr(page, item) == !status_meaning(i),
+			      "status %u", i);
+		free(item);
+	} while (status_meaning(i++));
+	ck_assert_uint_gt(i, STATUS_SANDBOX + 1);
+	free(page);
+}
+END_TEST
+
+START_TEST(manual_has_every_command)
+{
+	char *page = manual();
+
+	for (const struct command *cmd = commands; cmd->name; cmd++) {
+		char *use = text_format("\n.Nm\n.Cm %s\n", cmd->name);
+		char *item = text_format("\n.It Cm %s\n", cmd->name);
+
+		ck_assert_msg(strstr(page, use) && strstr(page, item), "%s",
+			      cmd->name);
+		free(use);
+		free(item);
+	}
+	free(page);
+}
+END_TEST
+
+UNIT_MAIN("ctl", refusals, version, help, full_output, check,
+#ifndef __aarch64__
+	  elsewhere,
+#endif
+	  manual_has_every_key, manual_has_every_status,
+	  manual_has_every_command)
