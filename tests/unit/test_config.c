@@ -392,8 +392,8 @@ START_TEST(keys_and_documents)
 		{ "{\"frobnicate\": {\"frobnicate\": 1}}",
 		  "<stdin>:1:2: frobnicate: no such key; belfry run --help "
 		  "lists them\n" },
-		{ "{\"a\\nb\\u001b\": 1}",
-		  "<stdin>:1:2: a?b?: no such key; belfry run --help lists "
+		{ "{\"a\\nb\\u001b\\u007f\": 1}",
+		  "<stdin>:1:2: a?b??: no such key; belfry run --help lists "
 		  "them\n" },
 		{ "{\"cpus\": 1,\n \"cpus\": 1,\n \"cpu\\u0073\": 0}",
 		  "<stdin>:2:2: cpus: given again, after line 1; keep one\n"

@@ -180,6 +180,19 @@ START_TEST(nearest_word)
 }
 END_TEST
 
+START_TEST(nearest_is_the_first_of_the_best)
+{
+	struct text_nearest n = { .word = "cpu" };
+
+	text_nearest_try(&n, "gpu2");
+	ck_assert_str_eq(n.best, "gpu2");
+	text_nearest_try(&n, "cpus");
+	text_nearest_try(&n, "cpum");
+	text_nearest_try(&n, "gpus");
+	ck_assert_str_eq(n.best, "cpus");
+}
+END_TEST
+
 START_TEST(cuts)
 {
 	ck_assert_uint_eq(text_cut("abc", 5), 3);
@@ -204,4 +217,5 @@ START_TEST(owned)
 END_TEST
 
 UNIT_MAIN("text", decimals, decimals_stop_at_len, sizes,
-	  sizes_print_as_they_read, distances, nearest_word, cuts, owned)
+	  sizes_print_as_they_read, distances, nearest_word,
+	  nearest_is_the_first_of_the_best, cuts, owned)
