@@ -17,6 +17,14 @@
 #define INITRD_WINDOW_TOP(kernel) (ALIGN_DOWN(kernel, GIB) + INITRD_WINDOW)
 
 /*
+ * Distribution kernels take 64 MiB for CMA (CONFIG_CMA_SIZE_MBYTES) where they
+ * find them in one piece, however little that leaves for the rest: Debian's
+ * 7.3 then dies in a guest of 128 MiB. Where no such piece exists they go
+ * without, and boot.
+ */
+#define CMA_SIZE (64 * MIB)
+
+/*
  * The first place from @at on where the tree stays in one 2 MiB block: kernels
  * before 4.2 map no more than the block it begins in.
  */
@@ -77,28 +85,41 @@ static int check_fit(const struct image_layout *l, gpa_t ram, u64 ram_size,
 	return 0;
 }
 
+/* The device tree and the initrd from @at on. Returns where they end. */
+static gpa_t place_behind(struct image_layout *l, gpa_t at, u64 fdt_size,
+			  u64 initrd_size)
+{
+	if (fdt_size) {
+		l->fdt = place_fdt(at, fdt_size);
+		at = l->fdt_end = l->fdt + fdt_size;
+	}
+	if (initrd_size) {
+		l->initrd = ALIGN_UP(at, PAGE_MAX);
+		at = l->initrd_end = l->initrd + initrd_size;
+	}
+	return at;
+}
+
 int image_place(const struct image_header *h, u64 initrd_size, u64 fdt_size,
 		gpa_t ram, u64 ram_size, struct image_layout *out,
 		struct err *e)
 {
 	struct image_layout l = { .kernel = ram + h->text_offset };
-	gpa_t end;
+	gpa_t end, half, top = ram + ram_size;
 
 	assert(IS_ALIGNED(ram, BLOCK) && range_fits(ram, ram_size, SIZE_LIMIT));
 	if (check_sizes(h, initrd_size, fdt_size, e))
 		return e->code;
 
-	end = l.kernel_end = l.kernel + h->image_size;
-	if (fdt_size) {
-		l.fdt = place_fdt(end, fdt_size);
-		end = l.fdt_end = l.fdt + fdt_size;
-	}
-	if (initrd_size) {
-		l.initrd = ALIGN_UP(end, PAGE_MAX);
-		end = l.initrd_end = l.initrd + initrd_size;
-	}
+	l.kernel_end = l.kernel + h->image_size;
+	end = place_behind(&l, l.kernel_end, fdt_size, initrd_size);
 	if (check_fit(&l, ram, ram_size, end - ram, e))
 		return e->code;
+
+	/* Little room: halve what is free, so that no half holds CMA_SIZE. */
+	half = ALIGN_DOWN(l.kernel_end + (top - end) / 2, BLOCK);
+	if (top - l.kernel_end < 2 * (CMA_SIZE - BLOCK) && half > l.kernel_end)
+		place_behind(&l, half, fdt_size, initrd_size);
 	*out = l;
 	return 0;
 }

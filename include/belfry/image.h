@@ -98,9 +98,10 @@ struct image_layout {
  * The kernel goes as low as it may, the device tree right behind it, the
  * initrd behind that, each on 64 KiB of its own (the largest guest page: a
  * page is never shared by two). So all that is loaded sits in the fewest 2 MiB
- * blocks; each block touched costs a fault and a cleared huge page. Nothing
- * lies within text_offset..image_size, where the kernel's bss and first page
- * tables are.
+ * blocks; each block touched costs a fault and a cleared huge page. Where the
+ * kernel leaves less than 124 MiB, the two go into the middle of that instead
+ * (image_place.c says why). Nothing lies within text_offset..image_size, where
+ * the kernel's bss and first page tables are.
  *
  * -ENOSPC if it does not fit, saying how much memory would do; -E2BIG if the
  * device tree or the initrd is larger than the kernel can take.

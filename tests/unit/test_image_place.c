@@ -81,6 +81,15 @@ static void check_layout(const struct ask *a, const struct image_layout *l)
 	HOLDS(IS_ALIGNED(l->initrd, PAGE));
 	HOLDS(!a->fdt || l->fdt / BLOCK == (l->fdt_end - 1) / BLOCK);
 	HOLDS(l->initrd_end <= window + 32 * GIB);
+
+	/* CMA takes 64 MiB only where 60 MiB remain. */
+	if (top - l->kernel_end < 124 * MIB) {
+		gpa_t low = a->fdt ? l->fdt : l->initrd;
+		gpa_t high = MAX(l->fdt_end, l->initrd_end);
+
+		HOLDS(low == high || low - l->kernel_end < 64 * MIB);
+		HOLDS(low == high || top - high < 64 * MIB);
+	}
 }
 
 /* The places are right, or the refusal is true: what it asks for is enough
@@ -116,8 +125,9 @@ static void check_ask(const struct ask *a)
 	HOLDS(place(&more, l, &e) == -ENOSPC);
 }
 
-static const u64 ram_sizes[] = { 2 * MIB, 32 * MIB, 128 * MIB, 512 * MIB, GIB,
-				 4 * GIB, 31 * GIB, 33 * GIB,  64 * GIB };
+static const u64 ram_sizes[] = { 2 * MIB,   32 * MIB,  64 * MIB,  128 * MIB,
+				 144 * MIB, 192 * MIB, 512 * MIB, GIB,
+				 4 * GIB,   31 * GIB,  33 * GIB,  64 * GIB };
 
 START_TEST(sizes_around_every_limit)
 {
@@ -239,7 +249,7 @@ END_TEST
 START_TEST(small_things_share_the_kernels_last_block)
 {
 	struct ask a = {
-		{ .image_size = 0x1aa0000 }, MIB, 8 * KIB, RAM, 128 * MIB
+		{ .image_size = 0x1aa0000 }, MIB, 8 * KIB, RAM, 256 * MIB
 	};
 	struct image_layout l;
 	struct err e;
@@ -250,6 +260,24 @@ START_TEST(small_things_share_the_kernels_last_block)
 	ck_assert_uint_eq(l.initrd, RAM + 0x1ab0000);
 	ck_assert_uint_eq((l.initrd_end - 1) / BLOCK,
 			  (l.kernel_end - 1) / BLOCK);
+}
+END_TEST
+
+/* Debian's 7.3: 50 MiB, and 64 MiB for CMA if 128 MiB let it. */
+START_TEST(little_room_is_halved)
+{
+	struct ask a = {
+		{ .image_size = 0x3240000 }, 300 * KIB, 8 * KIB, RAM, 128 * MIB
+	};
+	struct image_layout l;
+	struct err e;
+
+	ck_assert_int_eq(place(&a, &l, &e), 0);
+	ck_assert_uint_eq(l.fdt, RAM + 88 * MIB);
+	ck_assert_uint_eq(l.initrd, RAM + 88 * MIB + PAGE);
+	a.ram_size = 0x3240000 + 124 * MIB;
+	ck_assert_int_eq(place(&a, &l, &e), 0);
+	ck_assert_uint_eq(l.fdt, l.kernel_end);
 }
 END_TEST
 
@@ -286,6 +314,6 @@ END_TEST
 UNIT_MAIN("image placement", sizes_around_every_limit, every_fdt_size,
 	  random_sizes, hostile_headers_do_not_wrap,
 	  limits_of_the_boot_protocol,
-	  small_things_share_the_kernels_last_block,
+	  small_things_share_the_kernels_last_block, little_room_is_halved,
 	  a_tree_that_just_fills_the_block_stays,
 	  too_little_memory_says_how_much_would_do)
