@@ -6,6 +6,7 @@
 
 #include <belfry/base.h>
 #include <belfry/config.h>
+#include <belfry/plan.h>
 
 #define BELFRY_VERSION "0.1"
 
@@ -67,5 +68,10 @@ void command_print_help(const struct command *cmd);
  * The caller does config_fini either way.
  */
 MUST_CHECK bool ctl_load(struct config *c, int argc, char **argv);
+
+/* Likewise, and what the files it names come to, as on a host that offers all
+ * there is. @p is the caller's to close if true is returned. */
+MUST_CHECK bool ctl_plan(struct config *c, struct plan *p, int argc,
+			 char **argv);
 
 #endif

@@ -12,6 +12,8 @@ const struct command commands[] = {
 	  true },
 	{ "check", NULL, "[FILE] [--KEY VALUE]...",
 	  "find all that is wrong with a configuration", cmd_check, true },
+	{ "fdt", NULL, "[FILE] [--KEY VALUE]...",
+	  "write the guest's device tree to standard output", cmd_fdt, true },
 	{ "doctor", NULL, "", "say what this host offers", cmd_doctor, false },
 	{ "help", "--help", "[COMMAND]", "print this, or help of a command",
 	  cmd_help, false },
@@ -83,4 +85,20 @@ bool ctl_load(struct config *c, int argc, char **argv)
 		log_error("%s", f.msg[i]);
 	faults_fini(&f);
 	return fine;
+}
+
+bool ctl_plan(struct config *c, struct plan *p, int argc, char **argv)
+{
+	struct err e = { 0 };
+
+	if (!ctl_load(c, argc, argv))
+		return false;
+	if (!plan_open(p, c, &e)) {
+		if (!plan_place(p, c->pmu != SWITCH_OFF,
+				c->steal_time != SWITCH_OFF, &e))
+			return true;
+		plan_close(p);
+	}
+	log_error("%s", e.msg);
+	return false;
 }

@@ -16,6 +16,10 @@
 /* Long enough to collect a burst, too short for a person to notice. */
 #define COLLECT_NS 2000000
 
+/* A driver that opens the receiver empties it first, to begin afresh: input
+ * that waited for the opening comes after that. */
+#define OPENING_NS 50000000
+
 struct console {
 	struct console_setup setup;
 	struct watch *watch;
@@ -43,6 +47,8 @@ struct console {
 	size_t in_len, in_done;
 	struct loop_op in_op;
 	struct loop_event room; /* the UART can take input again */
+	bool closed;		/* it took none of the last */
+	struct loop_op opening_op;
 	u64 in_bytes;
 };
 
@@ -219,6 +225,7 @@ static void push_input(struct console *c)
 	size_t n = pl011_receive(c->uart, c->in + c->in_done,
 				 c->in_len - c->in_done);
 
+	c->closed = !n && c->in_done < c->in_len;
 	c->in_done += n;
 	c->in_bytes += n;
 	if (c->in_done == c->in_len && !c->in_op.busy && c->setup.in >= 0)
@@ -268,9 +275,19 @@ static void in_done(struct loop_op *op, int result)
 	push_input(c);
 }
 
+static void opening_done(struct loop_op *op, int result)
+{
+	push_input(op->ctx);
+}
+
 static void room_fired(void *ctx)
 {
-	push_input(ctx);
+	struct console *c = ctx;
+
+	if (!c->closed)
+		push_input(c);
+	else if (!c->opening_op.busy)
+		loop_timer(c->setup.loop, &c->opening_op, OPENING_NS);
 }
 
 /* On a vCPU thread, under the UART's lock. */
@@ -305,6 +322,7 @@ struct console *console_create(const struct console_setup *s, struct err *e)
 	c->out_op = (struct loop_op){ .done = out_done, .ctx = c };
 	c->file_op = (struct loop_op){ .done = file_done, .ctx = c };
 	c->in_op = (struct loop_op){ .done = in_done, .ctx = c };
+	c->opening_op = (struct loop_op){ .done = opening_done, .ctx = c };
 	c->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
 	if (c->timer_fd < 0) {
 		err_set(e, -errno, "timerfd: %s", strerror(errno));

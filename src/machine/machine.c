@@ -21,76 +21,40 @@
 
 /* --- what is loaded --- */
 
-static int open_images(struct machine *m, struct err *e)
-{
-	int err = image_open(&m->image, m->cfg->kernel, e);
-
-	if (err)
-		return err_prefix(e, "kernel");
-	if (!m->cfg->initrd)
-		return 0;
-	err = initrd_open(&m->initrd, m->cfg->initrd, e);
-	return err ? err_prefix(e, "initrd") : 0;
-}
-
-static void describe(const struct machine *m, struct devtree *d)
-{
-	*d = (struct devtree){
-		.map = &m->map,
-		.cpus = m->cfg->cpus,
-		.pmu = m->offer.pmu,
-		.cmdline = m->cfg->cmdline,
-		.initrd = m->layout.initrd,
-		.initrd_end = m->layout.initrd_end,
-	};
-}
-
-static int place(struct machine *m, struct err *e)
-{
-	struct devtree d;
-	int err;
-
-	describe(m, &d);
-	m->fdt_size = devtree_size(&d);
-	m->fdt = malloc(m->fdt_size);
-	if (!m->fdt)
-		return err_set(e, -ENOMEM, "out of memory");
-	err = image_place(&m->image.header,
-			  m->cfg->initrd ? m->initrd.size : 0, m->fdt_size,
-			  m->map.ram, m->map.ram_usable, &m->layout, e);
-	return err ? err_prefix(e, "memory") : 0;
-}
-
 /* Fresh seeds for every boot: a guest that resets gets a new layout. */
 static int load_devtree(struct machine *m, struct err *e)
 {
 	struct devtree d;
 	int len;
 
-	describe(m, &d);
+	if (!m->fdt)
+		m->fdt = malloc(m->plan.fdt_size);
+	if (!m->fdt)
+		return err_set(e, -ENOMEM, "out of memory");
+	plan_devtree(&m->plan, &d);
 	if (getrandom(&d.kaslr_seed, sizeof(d.kaslr_seed), 0) !=
 		    sizeof(d.kaslr_seed) ||
 	    getrandom(d.rng_seed, sizeof(d.rng_seed), 0) !=
 		    sizeof(d.rng_seed))
 		return err_set(e, -EIO, "getrandom: %s", strerror(errno));
-	len = devtree_write(&d, m->fdt, m->fdt_size, e);
+	len = devtree_write(&d, m->fdt, m->plan.fdt_size, e);
 	if (len < 0)
 		return len;
-	if (gmem_write(&m->mem, m->layout.fdt, m->fdt, (u64)len))
+	if (gmem_write(&m->mem, m->plan.layout.fdt, m->fdt, (u64)len))
 		return err_set(e, -EFAULT, "device tree: outside of memory");
 	return 0;
 }
 
 int machine_load(struct machine *m, struct err *e)
 {
-	const struct image_layout *l = &m->layout;
-	int err = image_load(&m->image, &m->mem, l->kernel,
+	const struct image_layout *l = &m->plan.layout;
+	int err = image_load(&m->plan.image, &m->mem, l->kernel,
 			     l->kernel_end - l->kernel, e);
 
 	if (err)
 		return err_prefix(e, "kernel");
 	if (m->cfg->initrd) {
-		err = initrd_load(&m->initrd, &m->mem, l->initrd, e);
+		err = initrd_load(&m->plan.initrd, &m->mem, l->initrd, e);
 		if (err)
 			return err_prefix(e, "initrd");
 	}
@@ -113,14 +77,14 @@ static int map_ram(struct machine *m, struct err *e)
 		[BACKING_HUGETLB_1G] = { RAM_HUGETLB, GIB },
 	};
 	enum config_backing b = m->cfg->memory_backing;
-	int err = ram_map(&m->ram, m->map.ram_size, backings[b].kind,
+	int err = ram_map(&m->ram, m->plan.map.ram_size, backings[b].kind,
 			  backings[b].page, m->cfg->memory_prefault, e);
 
 	if (err)
 		return err;
-	if (gmem_add(&m->mem, m->map.ram, m->map.ram_size, m->ram.host))
+	if (gmem_add(&m->mem, m->plan.map.ram, m->plan.map.ram_size, m->ram.host))
 		return err_set(e, -EINVAL, "memory: cannot be placed");
-	return kvm_map(m->kvm, m->map.ram, m->map.ram_size, m->ram.host, e);
+	return kvm_map(m->kvm, m->plan.map.ram, m->plan.map.ram_size, m->ram.host, e);
 }
 
 /* One switch of the configuration against what the host has. */
@@ -158,22 +122,22 @@ static int make_vm(struct machine *m, int kvm_fd, struct err *e)
 {
 	struct kvm_setup s = {
 		.cpus = m->cfg->cpus,
-		.ipa_bits = m->map.ipa_bits,
+		.ipa_bits = m->plan.map.ipa_bits,
 		.pmu = m->offer.pmu,
 		.sve = m->offer.sve,
 		.pauth = m->offer.pauth,
 		.pmu_intid = INTID_PMU,
-		.steal_time = m->map.steal_time,
+		.steal_time = m->plan.map.steal_time,
 		.stats = m->cfg->json_status,
-		.gicd = m->map.gicd,
-		.its = m->map.its,
-		.gicr_nr = m->map.gicr_nr,
+		.gicd = m->plan.map.gicd,
+		.its = m->plan.map.its,
+		.gicr_nr = m->plan.map.gicr_nr,
 		.intid_limit = INTID_LIMIT,
 	};
 
-	for (u32 i = 0; i < m->map.gicr_nr; i++) {
-		s.gicr[i].base = m->map.gicr[i].base;
-		s.gicr[i].cpus = m->map.gicr[i].cpus;
+	for (u32 i = 0; i < m->plan.map.gicr_nr; i++) {
+		s.gicr[i].base = m->plan.map.gicr[i].base;
+		s.gicr[i].cpus = m->plan.map.gicr[i].cpus;
 	}
 	m->kvm = kvm_create(kvm_fd, &s, e);
 	return m->kvm ? 0 : e->code;
@@ -185,11 +149,9 @@ static int make_core(struct machine *m, struct err *e)
 	int fd = kvm_open(e);
 	int err = fd < 0 ? fd : resolve_all(m, fd, e);
 
-	if (!err) {
-		memmap_init(&m->map, m->cfg->cpus, m->cfg->memory,
-			    m->offer.steal_time);
-		err = place(m, e);
-	}
+	if (!err)
+		err = plan_place(&m->plan, m->offer.pmu, m->offer.steal_time,
+				 e);
 	if (!err)
 		err = make_vm(m, fd, e);
 	if (fd >= 0)
@@ -205,7 +167,7 @@ static int make_core(struct machine *m, struct err *e)
 static int open_console_file(struct machine *m, struct err *e)
 {
 	const char *path = m->cfg->console;
-	int others[] = { m->image.fd, m->initrd.fd };
+	int others[] = { m->plan.image.fd, m->plan.initrd.fd };
 	struct stat mine, other;
 
 	if (!path)
@@ -279,7 +241,7 @@ static int make_rtc(struct machine *m, struct err *e)
 	if (m->alarm_fd < 0)
 		return err_set(e, -errno, "timerfd: %s", strerror(errno));
 	m->rtc = pl031_create(&irq, &world);
-	return add_device(m, "PL031", m->map.rtc, &pl031_mmio, m->rtc, e);
+	return add_device(m, "PL031", m->plan.map.rtc, &pl031_mmio, m->rtc, e);
 }
 
 /* A terminal whose job we are not in the foreground of would stop us. */
@@ -310,14 +272,14 @@ static int make_console(struct machine *m, struct err *e)
 		return e->code;
 	wire = console_wire(m->console);
 	m->uart = pl011_create(&irq, &wire);
-	return add_device(m, "PL011", m->map.uart, &pl011_mmio, m->uart, e);
+	return add_device(m, "PL011", m->plan.map.uart, &pl011_mmio, m->uart, e);
 }
 
 /* --- the whole --- */
 
 static int build(struct machine *m, struct err *e)
 {
-	int err = open_images(m, e);
+	int err = plan_open(&m->plan, m->cfg, e);
 
 	if (!err)
 		err = open_console_file(m, e);
@@ -394,8 +356,7 @@ static void take_down(struct machine *m)
 	kvm_destroy(m->kvm);
 	ram_unmap(&m->ram);
 	free(m->fdt);
-	initrd_close(&m->initrd);
-	image_close(&m->image);
+	plan_close(&m->plan);
 	if (m->alarm_fd >= 0)
 		close(m->alarm_fd);
 	if (m->console_fd >= 0)
@@ -410,8 +371,8 @@ void machine_run(const struct config *c, u64 start_ns,
 		.out = o,
 		.err = e,
 		.start_ns = start_ns,
-		.image.fd = -1,
-		.initrd.fd = -1,
+		.plan.image.fd = -1,
+		.plan.initrd.fd = -1,
 		.ram.fd = -1,
 		.console_fd = -1,
 		.alarm_fd = -1,

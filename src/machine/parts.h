@@ -6,12 +6,11 @@
 #define BELFRY_PARTS_H
 
 #include <belfry/console.h>
-#include <belfry/image.h>
 #include <belfry/kvm.h>
 #include <belfry/loop.h>
 #include <belfry/machine.h>
-#include <belfry/memmap.h>
 #include <belfry/pl031.h>
+#include <belfry/plan.h>
 #include <belfry/ram.h>
 
 #include "policy.h"
@@ -30,14 +29,9 @@ struct machine {
 	struct err *err; /* of a run that failed */
 	u64 start_ns, first_ns; /* program start, first guest instruction */
 
-	/* What is loaded, also after a reset. */
-	struct image image;
-	struct initrd initrd; /* fd -1: none */
-	struct image_layout layout;
-	void *fdt; /* a buffer of fdt_size bytes */
-	size_t fdt_size;
+	struct plan plan;
+	void *fdt; /* a buffer of plan.fdt_size bytes */
 
-	struct memmap map;
 	struct ram ram;
 	struct gmem mem;
 	struct mmio_bus bus;

@@ -1,0 +1,50 @@
+#include <belfry/plan.h>
+
+int plan_open(struct plan *p, const struct config *c, struct err *e)
+{
+	int err;
+
+	*p = (struct plan){ .cfg = c, .image.fd = -1, .initrd.fd = -1 };
+	err = image_open(&p->image, c->kernel, e);
+	if (err)
+		return err_prefix(e, "kernel");
+	if (!c->initrd)
+		return 0;
+	err = initrd_open(&p->initrd, c->initrd, e);
+	if (!err)
+		return 0;
+	plan_close(p);
+	return err_prefix(e, "initrd");
+}
+
+void plan_close(struct plan *p)
+{
+	initrd_close(&p->initrd);
+	image_close(&p->image);
+}
+
+int plan_place(struct plan *p, bool pmu, bool steal_time, struct err *e)
+{
+	struct devtree d;
+	int err;
+
+	p->pmu = pmu;
+	memmap_init(&p->map, p->cfg->cpus, p->cfg->memory, steal_time);
+	plan_devtree(p, &d);
+	p->fdt_size = devtree_size(&d);
+	err = image_place(&p->image.header, p->initrd.size, p->fdt_size,
+			  p->map.ram, p->map.ram_usable, &p->layout, e);
+	return err ? err_prefix(e, "memory") : 0;
+}
+
+void plan_devtree(const struct plan *p, struct devtree *d)
+{
+	*d = (struct devtree){
+		.map = &p->map,
+		.cpus = p->cfg->cpus,
+		.pmu = p->pmu,
+		.cmdline = p->cfg->cmdline,
+		.initrd = p->layout.initrd,
+		.initrd_end = p->layout.initrd_end,
+	};
+}
