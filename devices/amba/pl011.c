@@ -45,12 +45,16 @@ struct pl011 {
 	bool starved; /* the owner holds input that did not fit */
 };
 
-/* 24 MHz / (16 * 115200) = 13 + 1/64. */
+/*
+ * As firmware that prints would leave it, for guests that print before they
+ * have a driver; but with the receiver off, so that no input is taken before
+ * there is one. 24 MHz / (16 * 115200) = 13 + 1/64.
+ */
 static const struct uart_regs power_on = {
 	.ibrd = 13,
 	.fbrd = 1,
 	.lcr_h = LCR_H_WLEN_8 | LCR_H_FEN,
-	.cr = CR_UARTEN | CR_TXE | CR_RXE,
+	.cr = CR_UARTEN | CR_TXE,
 	.ifls = FIELD_PREP(IFLS_RX, IFLS_HALF) | FIELD_PREP(IFLS_TX, IFLS_HALF),
 };
 

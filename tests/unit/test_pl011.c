@@ -48,6 +48,7 @@
 #define FEN     0x10
 #define LCR_8N1 0x60
 #define CR_ON   0x301 /* UARTEN, TXE, RXE */
+#define CR_RESET 0x101 /* without RXE */
 #define CR_LBE  0x080
 #define CR_RTS  0x800
 
@@ -101,6 +102,8 @@ static struct bench *bench_init(void)
 	b->room = ~(size_t)0;
 	b->u = pl011_create(&irq, &wire);
 	ck_assert_ptr_nonnull(b->u);
+	/* The receiver is off at first. */
+	pl011_mmio.write(b->u, CR, 4, CR_ON);
 	return b;
 }
 
@@ -161,7 +164,7 @@ static const struct {
 	{ RSR, 0, 0 },          { FR, FR_IDLE, 0 },
 	{ ILPR, 0, 0xff },      { IBRD, 13, 0xffff },
 	{ FBRD, 1, 0x3f },      { LCR_H, LCR_8N1 | FEN, 0xff },
-	{ CR, CR_ON, 0xff87 },  { IFLS, 0x12, 0x3f },
+	{ CR, CR_RESET, 0xff87 }, { IFLS, 0x12, 0x3f },
 	{ IMSC, 0, 0x7ff },     { RIS, 0, 0 },
 	{ MIS, 0, 0 },          { ICR, 0, 0 },
 	{ DMACR, 0, 0x7 },      { 0x008, 0, 0 },
@@ -179,6 +182,7 @@ START_TEST(registers)
 		struct bench *b = bench_init();
 		u32 off = regs[i].off, keep = regs[i].reset & ~regs[i].bits;
 
+		pl011_reset(b->u);
 		ck_assert_msg(rd(b, off) == regs[i].reset, "%#x: %#x", off,
 			      rd(b, off));
 		wr(b, off, ~0u);
@@ -692,9 +696,12 @@ START_TEST(reset)
 	pl011_reset(b->u);
 	ck_assert(!b->level);
 	ck_assert_uint_eq(b->out_len, 0);
-	ck_assert_uint_eq(b->readies, 1);
 	for (size_t i = 0; i < ARRAY_SIZE(regs); i++)
 		ck_assert_uint_eq(rd(b, regs[i].off), regs[i].reset);
+	ck_assert_uint_eq(b->readies, 0);
+	ck_assert_uint_eq(feed(b, 0, 1), 0);
+	wr(b, CR, CR_ON);
+	ck_assert_uint_eq(b->readies, 1);
 	bench_fini(b);
 }
 END_TEST
@@ -1187,6 +1194,7 @@ START_TEST(threads)
 	ck_assert_ptr_nonnull(p);
 	p->u = pl011_create(&irq, &wire);
 	ck_assert_ptr_nonnull(p->u);
+	pl011_mmio.write(p->u, CR, 4, CR_ON);
 	pl011_mmio.write(p->u, IMSC, 4, INT_RX | INT_RT);
 	ck_assert_int_eq(pthread_create(&t[0], NULL, typist, p), 0);
 	ck_assert_int_eq(pthread_create(&t[1], NULL, taker, p), 0);
