@@ -35,7 +35,7 @@ WARN = -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion \
        -Wvla -Wcast-qual -Wundef -Wimplicit-fallthrough
 cflags = -std=gnu17 $(OPT) $(WARN) $(if $(filter 1,$(WERROR)),-Werror) \
 	 -fno-common -fstack-protector-strong -ffunction-sections \
-	 -fdata-sections $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer) \
+	 -fdata-sections $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer) \
 	 $(CFLAGS)
 ldflags = -Wl,--gc-sections -pthread $(if $(SAN),-fsanitize=$(SAN)) $(LDFLAGS)
 LDLIBS = -lfdt -luring -lseccomp -ljansson -lzstd -lz

@@ -46,8 +46,7 @@ fuzz-replay: $(fuzzers)
 FUZZ_SECONDS = 30
 fuzz:
 	$(Q)$(MAKE) --no-print-directory O=$(O)/fuzz CC=clang \
-		SAN=fuzzer-no-link,address,undefined \
-		CFLAGS=-fno-sanitize-recover=all hunt
+		SAN=fuzzer-no-link,address,undefined hunt
 
 hunters = $(fuzzers:$(O)/tests/fuzz/fuzz_%=$(O)/tests/fuzz/hunt_%)
 $(O)/tests/fuzz/hunt_%: $(O)/tests/fuzz/fuzz_%.o $(archives)
