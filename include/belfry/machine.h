@@ -17,7 +17,7 @@ enum machine_end {
 	END_EXPECTED,	/* the expected text came */
 	END_MISSED,	/* the guest ended before the expected text came */
 	END_TIMEOUT,
-	END_QUIT,	/* the operator's Ctrl-A x */
+	END_QUIT,	/* the operator's Ctrl-A x, nothing expected */
 	END_SIGNAL,	/* SIGINT, SIGTERM or SIGHUP */
 };
 

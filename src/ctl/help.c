@@ -4,7 +4,7 @@
 #include <stdio.h>
 
 static const char *const meanings[] = {
-	[STATUS_OK] = "the guest powered off, or showed what was expected",
+	[STATUS_OK] = "the guest powered off, showed what was expected, or was quit",
 	[STATUS_FAILED] = "Belfry or the host failed",
 	[STATUS_USAGE] = "bad command line or configuration",
 	[STATUS_HOST] = "the host lacks something that is needed",
@@ -30,9 +30,10 @@ static void print_statuses(void)
 
 static void print_escapes(void)
 {
-	printf("\nOn a terminal, while the guest runs:\n"
+	printf("\nIn the input, while the guest runs:\n"
 	       "  Ctrl-A x       quit\n"
 	       "  Ctrl-A c       status\n"
+	       "  Ctrl-A b       break (Magic SysRq)\n"
 	       "  Ctrl-A h       help\n"
 	       "  Ctrl-A Ctrl-A  send one Ctrl-A to the guest\n");
 }

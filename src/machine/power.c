@@ -233,7 +233,7 @@ void power_judge(struct machine *m)
 {
 	struct machine_outcome *o = m->out;
 	bool by_itself = o->end == END_OFF || o->end == END_RESET ||
-			 o->end == END_CRASHED;
+			 o->end == END_CRASHED || o->end == END_QUIT;
 
 	if (!by_itself)
 		return;
