@@ -1,0 +1,393 @@
+/*
+ * The guest's device tree, parsed back: every property a kernel acts on, for
+ * machines of all sizes, and not a word of complaint from dtc.
+ */
+#include "unit.h"
+
+#include <belfry/devtree.h>
+#include <belfry/pl011.h>
+#include <belfry/pl031.h>
+
+#include <errno.h>
+#include <libfdt.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* A machine and its tree, in a buffer of exactly devtree_size() bytes. */
+struct bench {
+	struct memmap map;
+	struct devtree d;
+	void *fdt;
+};
+
+static void bench_write(struct bench *b)
+{
+	size_t size = devtree_size(&b->d);
+	struct err e = { 0 };
+	int len;
+
+	b->fdt = malloc(size);
+	ck_assert_ptr_nonnull(b->fdt);
+	/* What a buffer held before must not show. */
+	memset(b->fdt, 0xa5, size);
+	len = devtree_write(&b->d, b->fdt, size, &e);
+	ck_assert_msg(len > 0, "%s", e.msg);
+	ck_assert_uint_le((size_t)len, size);
+	ck_assert_int_eq((int)fdt_totalsize(b->fdt), len);
+	ck_assert_int_eq(fdt_check_full(b->fdt, (size_t)len), 0);
+}
+
+static void bench_init(struct bench *b, u32 cpus, bool steal_time)
+{
+	*b = (struct bench){ 0 };
+	memmap_init(&b->map, cpus, 512 * MIB, steal_time);
+	b->d = (struct devtree){
+		.map = &b->map,
+		.cpus = cpus,
+		.cmdline = "console=ttyAMA0 root=/dev/vda",
+		.kaslr_seed = 0x1122334455667788,
+	};
+	for (u8 i = 0; i < DEVTREE_RNG_SEED; i++)
+		b->d.rng_seed[i] = i;
+}
+
+static int node_at(const struct bench *b, const char *path)
+{
+	int node = fdt_path_offset(b->fdt, path);
+
+	ck_assert_msg(node >= 0, "%s: %s", path, fdt_strerror(node));
+	return node;
+}
+
+static void has_bytes(const struct bench *b, const char *path, const char *name,
+		      const void *want, size_t want_len)
+{
+	int len;
+	const void *got = fdt_getprop(b->fdt, node_at(b, path), name, &len);
+
+	ck_assert_msg(got && len == (int)want_len, "%s: %s: length %d", path,
+		      name, len);
+	ck_assert_msg(!memcmp(got, want, want_len), "%s: %s differs", path,
+		      name);
+}
+
+static void has_str(const struct bench *b, const char *path, const char *name,
+		    const char *want)
+{
+	has_bytes(b, path, name, want, strlen(want) + 1);
+}
+
+static void has_none(const struct bench *b, const char *path, const char *name)
+{
+	int len;
+
+	ck_assert_msg(!fdt_getprop(b->fdt, node_at(b, path), name, &len),
+		      "%s: %s is there", path, name);
+}
+
+/* @nr cells of 32 bits follow. */
+static void has_cells(const struct bench *b, const char *path, const char *name,
+		      int nr, ...)
+{
+	fdt32_t want[32];
+	va_list ap;
+
+	ck_assert_int_le(nr, (int)ARRAY_SIZE(want));
+	va_start(ap, nr);
+	for (int i = 0; i < nr; i++)
+		want[i] = cpu_to_fdt32(va_arg(ap, u32));
+	va_end(ap);
+	has_bytes(b, path, name, want, (size_t)nr * sizeof(want[0]));
+}
+
+#define HI(v)   ((u32)((u64)(v) >> 32))
+#define LO(v)   ((u32)(v))
+#define WIDE(v) HI(v), LO(v)
+
+static void check_cpus(const struct bench *b)
+{
+	int cpus = node_at(b, "/cpus"), node;
+	u32 i = 0;
+
+	has_cells(b, "/cpus", "#address-cells", 1, 1u);
+	has_cells(b, "/cpus", "#size-cells", 1, 0u);
+	fdt_for_each_subnode(node, b->fdt, cpus)
+	{
+		char path[64];
+		u32 mpidr = memmap_mpidr(i++);
+
+		snprintf(path, sizeof(path), "/cpus/cpu@%x", mpidr);
+		ck_assert_int_eq(node_at(b, path), node);
+		has_str(b, path, "device_type", "cpu");
+		has_str(b, path, "compatible", "arm,armv8");
+		has_cells(b, path, "reg", 1, mpidr);
+		has_str(b, path, "enable-method", "psci");
+	}
+	ck_assert_uint_eq(i, b->d.cpus);
+}
+
+static void check_gic(const struct bench *b)
+{
+	const char *gic = "/interrupt-controller@8100000";
+	const char *its =
+		"/interrupt-controller@8100000/msi-controller@7ff0000";
+	u32 first = MIN(b->d.cpus, 119u);
+
+	has_str(b, gic, "compatible", "arm,gic-v3");
+	has_bytes(b, gic, "interrupt-controller", "", 0);
+	has_cells(b, gic, "#interrupt-cells", 1, 3u);
+	if (b->d.cpus <= 119)
+		has_cells(b, gic, "reg", 8, WIDE(0x8100000), WIDE(0x10000),
+			  WIDE(0x8120000), WIDE(first * 0x20000ull));
+	else
+		has_cells(b, gic, "reg", 12, WIDE(0x8100000), WIDE(0x10000),
+			  WIDE(0x8120000), WIDE(first * 0x20000ull),
+			  WIDE(0xa000000),
+			  WIDE((b->d.cpus - 119) * 0x20000ull));
+	has_cells(b, gic, "#redistributor-regions", 1,
+		  b->d.cpus <= 119 ? 1u : 2u);
+	/* The ITS is a child: its bus must be the root's. */
+	has_bytes(b, gic, "ranges", "", 0);
+	has_cells(b, gic, "#address-cells", 1, 2u);
+	has_cells(b, gic, "#size-cells", 1, 2u);
+	ck_assert_uint_eq(fdt_get_phandle(b->fdt, node_at(b, gic)),
+			  fdt32_to_cpu(*(const fdt32_t *)fdt_getprop(
+				  b->fdt, 0, "interrupt-parent", NULL)));
+
+	has_str(b, its, "compatible", "arm,gic-v3-its");
+	has_bytes(b, its, "msi-controller", "", 0);
+	has_cells(b, its, "#msi-cells", 1, 1u);
+	has_cells(b, its, "reg", 4, WIDE(0x7ff0000), WIDE(0x20000));
+	ck_assert_uint_ne(fdt_get_phandle(b->fdt, node_at(b, its)), 0);
+}
+
+/* PPIs by BSA's convention less 16, all level: INTIDs 29, 30, 27, 26. */
+static void check_core(const struct bench *b)
+{
+	has_cells(b, "/", "#address-cells", 1, 2u);
+	has_cells(b, "/", "#size-cells", 1, 2u);
+	has_str(b, "/memory@40000000", "device_type", "memory");
+	has_cells(b, "/memory@40000000", "reg", 4, WIDE(0x40000000),
+		  WIDE(b->map.ram_usable));
+	has_bytes(b, "/psci", "compatible", "arm,psci-1.0\0arm,psci-0.2", 26);
+	has_str(b, "/psci", "method", "hvc");
+	has_str(b, "/timer", "compatible", "arm,armv8-timer");
+	has_cells(b, "/timer", "interrupts", 12, 1u, 13u, 4u, 1u, 14u, 4u, 1u,
+		  11u, 4u, 1u, 10u, 4u);
+	has_bytes(b, "/timer", "always-on", "", 0);
+}
+
+static void check_amba(const struct bench *b)
+{
+	u32 clock = fdt_get_phandle(b->fdt, node_at(b, "/apb-pclk"));
+
+	ck_assert_uint_ne(clock, 0);
+	has_str(b, "/apb-pclk", "compatible", "fixed-clock");
+	has_cells(b, "/apb-pclk", "#clock-cells", 1, 0u);
+	has_cells(b, "/apb-pclk", "clock-frequency", 1, 24000000u);
+
+	has_bytes(b, "/serial@9000000", "compatible",
+		  "arm,pl011\0arm,primecell", 24);
+	has_cells(b, "/serial@9000000", "reg", 4, WIDE(0x9000000),
+		  WIDE(0x1000));
+	has_cells(b, "/serial@9000000", "interrupts", 3, 0u, 1u, 4u);
+	has_cells(b, "/serial@9000000", "clocks", 2, clock, clock);
+	has_bytes(b, "/serial@9000000", "clock-names", "uartclk\0apb_pclk", 17);
+
+	has_bytes(b, "/rtc@9010000", "compatible", "arm,pl031\0arm,primecell",
+		  24);
+	has_cells(b, "/rtc@9010000", "reg", 4, WIDE(0x9010000), WIDE(0x1000));
+	has_cells(b, "/rtc@9010000", "interrupts", 3, 0u, 2u, 4u);
+	has_cells(b, "/rtc@9010000", "clocks", 1, clock);
+	has_str(b, "/rtc@9010000", "clock-names", "apb_pclk");
+}
+
+static void check_chosen(const struct bench *b)
+{
+	has_str(b, "/chosen", "bootargs", b->d.cmdline);
+	has_str(b, "/chosen", "stdout-path", "/serial@9000000");
+	has_cells(b, "/chosen", "kaslr-seed", 2, WIDE(b->d.kaslr_seed));
+	has_bytes(b, "/chosen", "rng-seed", b->d.rng_seed, DEVTREE_RNG_SEED);
+}
+
+static const u32 cpu_counts[] = { 1, 8, 17, 119, 120, 512 };
+
+static void check_tree(u32 cpus, bool steal_time)
+{
+	struct bench b;
+
+	bench_init(&b, cpus, steal_time);
+	bench_write(&b);
+	check_core(&b);
+	check_cpus(&b);
+	check_gic(&b);
+	check_amba(&b);
+	check_chosen(&b);
+	has_none(&b, "/chosen", "linux,initrd-start");
+	has_none(&b, "/chosen", "linux,initrd-end");
+	ck_assert_int_lt(fdt_path_offset(b.fdt, "/pmu"), 0);
+	free(b.fdt);
+}
+
+START_TEST(trees_of_all_sizes)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(cpu_counts); i++) {
+		check_tree(cpu_counts[i], false);
+		check_tree(cpu_counts[i], true);
+	}
+}
+END_TEST
+
+START_TEST(an_initrd_and_a_pmu)
+{
+	struct bench b;
+
+	bench_init(&b, 2, true);
+	b.d.pmu = true;
+	/* Above 4 GiB, as it is in large guests. */
+	b.d.initrd = 0x1234567000;
+	b.d.initrd_end = 0x1239999123;
+	bench_write(&b);
+	has_cells(&b, "/chosen", "linux,initrd-start", 2, 0x12u, 0x34567000u);
+	has_cells(&b, "/chosen", "linux,initrd-end", 2, 0x12u, 0x39999123u);
+	has_str(&b, "/pmu", "compatible", "arm,armv8-pmuv3");
+	has_cells(&b, "/pmu", "interrupts", 3, 1u, 7u, 4u);
+	free(b.fdt);
+}
+END_TEST
+
+static void no_irq(void *ctx, u32 intid, bool level)
+{
+	(void)ctx;
+	(void)intid;
+	(void)level;
+}
+
+/* PeriphID0 to 3, a byte each, as the device itself would give them. */
+static u32 periphid(const struct mmio_ops *ops, void *dev)
+{
+	u32 id = 0;
+
+	ck_assert_ptr_nonnull(dev);
+	for (u32 i = 0; i < 4; i++)
+		id |= (u32)ops->read(dev, 0xfe0 + 4 * i, 4) << (8 * i);
+	return id;
+}
+
+/* The kernel takes our word instead of reading the device: it must be true. */
+START_TEST(peripheral_ids)
+{
+	const struct irq_line irq = { .set = no_irq };
+	const struct pl011_wire wire = { 0 };
+	const struct pl031_world world = { 0 };
+	struct pl011 *uart = pl011_create(&irq, &wire);
+	struct pl031 *rtc = pl031_create(&irq, &world);
+	struct bench b;
+
+	bench_init(&b, 1, false);
+	bench_write(&b);
+	has_cells(&b, "/serial@9000000", "arm,primecell-periphid", 1,
+		  periphid(&pl011_mmio, uart));
+	has_cells(&b, "/rtc@9010000", "arm,primecell-periphid", 1,
+		  periphid(&pl031_mmio, rtc));
+	free(b.fdt);
+	pl031_destroy(rtc);
+	pl011_destroy(uart);
+}
+END_TEST
+
+START_TEST(a_long_command_line)
+{
+	static char cmdline[60000];
+	struct bench b;
+
+	memset(cmdline, 'x', sizeof(cmdline) - 1);
+	for (u32 cpus = 1; cpus <= MEMMAP_CPUS_MAX; cpus += 73) {
+		bench_init(&b, cpus, true);
+		b.d.cmdline = cmdline;
+		b.d.pmu = true;
+		b.d.initrd_end = 4096;
+		bench_write(&b);
+		check_chosen(&b);
+		free(b.fdt);
+	}
+}
+END_TEST
+
+START_TEST(the_same_input_the_same_bytes)
+{
+	struct bench a, b;
+
+	bench_init(&a, 4, false);
+	bench_write(&a);
+	bench_init(&b, 4, false);
+	bench_write(&b);
+	ck_assert_uint_eq(fdt_totalsize(a.fdt), fdt_totalsize(b.fdt));
+	ck_assert_mem_eq(a.fdt, b.fdt, fdt_totalsize(a.fdt));
+	free(a.fdt);
+	free(b.fdt);
+}
+END_TEST
+
+START_TEST(a_buffer_too_small)
+{
+	struct bench b;
+	struct err e = { 0 };
+	char buf[512];
+
+	bench_init(&b, 1, false);
+	ck_assert_int_eq(devtree_write(&b.d, buf, sizeof(buf), &e), -ENOSPC);
+	ck_assert_int_eq(e.code, -ENOSPC);
+}
+END_TEST
+
+/* What dtc says of the tree, into @said; false if there is no dtc. */
+static bool ask_dtc(const struct bench *b, char *said, size_t size)
+{
+	char path[] = "/tmp/belfry-devtree-XXXXXX", command[128];
+	int fd = mkstemp(path);
+	ssize_t len = (ssize_t)fdt_totalsize(b->fdt);
+	FILE *out;
+	size_t n;
+	int status;
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(write(fd, b->fdt, (size_t)len), len);
+	close(fd);
+	snprintf(command, sizeof(command),
+		 "dtc -I dtb -O dts -o /dev/null %s 2>&1", path);
+	out = popen(command, "r");
+	ck_assert_ptr_nonnull(out);
+	n = fread(said, 1, size - 1, out);
+	said[n] = '\0';
+	status = pclose(out);
+	unlink(path);
+	if (status >> 8 == 127)
+		return false;
+	ck_assert_msg(status == 0, "%s", said);
+	return true;
+}
+
+START_TEST(dtc_has_nothing_to_say)
+{
+	char said[4096];
+	struct bench b;
+
+	for (size_t i = 0; i < ARRAY_SIZE(cpu_counts); i++) {
+		bench_init(&b, cpu_counts[i], true);
+		b.d.pmu = true;
+		b.d.initrd = b.map.ram;
+		b.d.initrd_end = b.map.ram + 4096;
+		bench_write(&b);
+		if (ask_dtc(&b, said, sizeof(said)))
+			ck_assert_str_eq(said, "");
+		free(b.fdt);
+	}
+}
+END_TEST
+
+UNIT_MAIN("devtree", trees_of_all_sizes, an_initrd_and_a_pmu, peripheral_ids,
+	  a_long_command_line, the_same_input_the_same_bytes,
+	  a_buffer_too_small, dtc_has_nothing_to_say)
