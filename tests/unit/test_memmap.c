@@ -1,0 +1,187 @@
+/* The memory map: nothing overlaps, and it is as small as can be. */
+#include "unit.h"
+
+#include <belfry/memmap.h>
+
+#define MSI_WINDOW     0x08000000ull
+#define MSI_WINDOW_END 0x08100000ull
+
+struct span {
+	const char *name;
+	u64 start, end;
+};
+
+#define SPANS_MAX 10
+
+/* Everything of a map, and the window that must stay the host's. */
+static size_t spans_of(const struct memmap *m, struct span *s)
+{
+	size_t n = 0;
+
+	s[n++] = (struct span){ "its", m->its, m->its + MEMMAP_ITS_SIZE };
+	s[n++] = (struct span){ "rest of the window", m->its + MEMMAP_ITS_SIZE,
+				 MSI_WINDOW_END };
+	s[n++] = (struct span){ "gicd", m->gicd, m->gicd + MEMMAP_GICD_SIZE };
+	for (u32 i = 0; i < m->gicr_nr; i++)
+		s[n++] = (struct span){
+			"gicr", m->gicr[i].base,
+			m->gicr[i].base + m->gicr[i].cpus * MEMMAP_GICR_SIZE
+		};
+	s[n++] = (struct span){ "uart", m->uart, m->uart + 64 * KIB };
+	s[n++] = (struct span){ "rtc", m->rtc, m->rtc + 64 * KIB };
+	s[n++] = (struct span){ "ram", m->ram, m->ram + m->ram_size };
+	return n;
+}
+
+static void check_map(u32 cpus, u64 ram)
+{
+	struct memmap m;
+	struct span s[SPANS_MAX];
+	size_t n;
+	u32 frames = 0;
+
+	memmap_init(&m, cpus, ram, false);
+	n = spans_of(&m, s);
+	for (size_t i = 0; i < n; i++) {
+		ck_assert_msg(IS_ALIGNED(s[i].start, 64 * KIB),
+			      "%s is not aligned for 64 KiB pages", s[i].name);
+		ck_assert_uint_le(s[i].end, BIT(m.ipa_bits));
+		for (size_t j = 0; j < i; j++)
+			ck_assert_msg(s[i].end <= s[j].start ||
+					      s[j].end <= s[i].start,
+				      "%u cpus: %s overlaps %s", cpus,
+				      s[i].name, s[j].name);
+	}
+	for (u32 i = 0; i < m.gicr_nr; i++) {
+		ck_assert_uint_gt(m.gicr[i].cpus, 0);
+		frames += m.gicr[i].cpus;
+	}
+	ck_assert_uint_eq(frames, cpus);
+	ck_assert_uint_eq(m.ram_size, ram);
+}
+
+START_TEST(nothing_overlaps)
+{
+	static const u64 sizes[] = {
+		2 * MIB, 128 * MIB, GIB,       3 * GIB,
+		4 * GIB, 63 * GIB,  512 * GIB, 1024 * GIB
+	};
+
+	for (u32 cpus = 1; cpus <= MEMMAP_CPUS_MAX; cpus++)
+		for (size_t i = 0; i < ARRAY_SIZE(sizes); i++)
+			check_map(cpus, sizes[i]);
+}
+END_TEST
+
+/* One region of redistributors for as long as it fits below the UART. */
+START_TEST(a_second_region_from_120_cpus)
+{
+	static const struct {
+		u32 cpus, regions, first, second;
+	} rows[] = {
+		{ 1, 1, 1, 0 },     { 8, 1, 8, 0 },       { 119, 1, 119, 0 },
+		{ 120, 2, 119, 1 }, { 512, 2, 119, 393 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct memmap m;
+
+		memmap_init(&m, rows[i].cpus, GIB, false);
+		ck_assert_uint_eq(m.gicr_nr, rows[i].regions);
+		ck_assert_uint_eq(m.gicr[0].cpus, rows[i].first);
+		ck_assert_uint_eq(m.gicr[1].cpus, rows[i].second);
+	}
+}
+END_TEST
+
+START_TEST(the_smallest_address_size)
+{
+	static const struct {
+		u64 ram;
+		u32 bits;
+	} rows[] = {
+		{ 2 * MIB, 32 },
+		{ 3 * GIB, 32 },
+		{ 3 * GIB + 2 * MIB, 33 },
+		{ 7 * GIB, 33 },
+		{ 7 * GIB + 2 * MIB, 34 },
+		{ 63 * GIB, 36 },
+		{ 63 * GIB + 2 * MIB, 37 },
+		{ 511 * GIB, 39 },
+		{ 512 * GIB, 40 },
+		{ 1023 * GIB, 40 },
+		{ 1024 * GIB, 41 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct memmap m;
+
+		memmap_init(&m, 1, rows[i].ram, false);
+		ck_assert_msg(m.ipa_bits == rows[i].bits, "row %zu: %u bits", i,
+			      m.ipa_bits);
+	}
+}
+END_TEST
+
+/* They are at RAM's end, in none of what the guest may use. */
+START_TEST(stolen_time_records)
+{
+	struct memmap m;
+
+	memmap_init(&m, MEMMAP_CPUS_MAX, GIB, false);
+	ck_assert_uint_eq(m.steal_time, 0);
+	ck_assert_uint_eq(m.ram_usable, GIB);
+
+	memmap_init(&m, MEMMAP_CPUS_MAX, GIB, true);
+	ck_assert_uint_eq(m.ram_size, GIB);
+	ck_assert_uint_eq(m.steal_time, m.ram + m.ram_usable);
+	/* pvtime.rst: 64 bytes a vCPU, so aligned. */
+	ck_assert_uint_eq(m.steal_time % 64, 0);
+	ck_assert_uint_ge(m.ram_size - m.ram_usable, MEMMAP_CPUS_MAX * 64);
+}
+END_TEST
+
+/*
+ * The guest writes its doorbell's page offset; the host's kernel adds that to
+ * the window's base. Both must be the same register (IHI 0069, 12.20).
+ */
+START_TEST(the_doorbell_is_where_the_host_maps_its_own)
+{
+	struct memmap m;
+
+	memmap_init(&m, 1, GIB, false);
+	ck_assert_uint_eq(m.its + 0x10040, MSI_WINDOW + 0x40);
+}
+END_TEST
+
+/* As KVM makes MPIDR_EL1 of a vCPU's number: 16, then 256, to a level. */
+START_TEST(affinities)
+{
+	static const struct {
+		u32 i, mpidr;
+	} rows[] = {
+		{ 0, 0 },          { 1, 1 },        { 15, 15 },
+		{ 16, 0x100 },     { 17, 0x101 },   { 31, 0x10f },
+		{ 119, 0x707 },    { 511, 0x1f0f }, { 4095, 0xff0f },
+		{ 4096, 0x10000 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		ck_assert_uint_eq(memmap_mpidr(rows[i].i), rows[i].mpidr);
+}
+END_TEST
+
+START_TEST(interrupts_exist)
+{
+	ck_assert_uint_lt(INTID_UART, INTID_LIMIT);
+	ck_assert_uint_lt(INTID_RTC, INTID_LIMIT);
+	/* arm-vgic-v3.rst: 64 to 1024 in steps of 32. */
+	ck_assert_uint_ge(INTID_LIMIT, 64);
+	ck_assert_uint_eq(INTID_LIMIT % 32, 0);
+}
+END_TEST
+
+UNIT_MAIN("memmap", nothing_overlaps, a_second_region_from_120_cpus,
+	  the_smallest_address_size, stolen_time_records,
+	  the_doorbell_is_where_the_host_maps_its_own, affinities,
+	  interrupts_exist)
