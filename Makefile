@@ -38,7 +38,8 @@ cflags = -std=gnu17 $(OPT) $(WARN) $(if $(filter 1,$(WERROR)),-Werror) \
 	 -fdata-sections $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer) \
 	 $(CFLAGS)
 ldflags = -Wl,--gc-sections -pthread $(if $(SAN),-fsanitize=$(SAN)) $(LDFLAGS)
-LDLIBS = -lfdt -luring -lseccomp -ljansson -lzstd -lz
+# Debian 12's shared liburing leaves out what restricts a ring; its archive does not.
+LDLIBS = -lfdt -l:liburing.a -lseccomp -ljansson -lzstd -lz
 # The monitor is one static file, so that it runs on any arm64 host.
 STATIC = $(if $(SAN),,-static)
 
