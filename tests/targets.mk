@@ -23,10 +23,17 @@ boot-check: arm64
 bench: arm64
 	$(Q)O=$(O) tests/bench/run
 
-$(O)/tests/unit/%: $(O)/tests/unit/%.o $(archives)
+# What several unit tests put in the place of the world outside.
+fakes = $(O)/tests/unit/fakes.a
+$(fakes): $(patsubst %.c,$(O)/%.o,$(sort $(wildcard tests/unit/fakes/*.c)))
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(O)/tests/unit/%: $(O)/tests/unit/%.o $(fakes) $(archives)
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(ldflags) -o $@ $< $(link-libs) -lcheck -lsubunit -lrt -lm
+	$(Q)$(CC) $(ldflags) -o $@ $(filter %.o,$^) $(fakes) $(link-libs) \
+		-lcheck -lsubunit -lrt -lm
 
 # A fuzzer is one function; driven by libFuzzer with clang (make fuzz), or by
 # replay.c over the files of its corpus.
