@@ -20,6 +20,13 @@
 
 #define STATUS 42
 
+/* A leak check at the end of a confined process oversteps its sandbox. */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+	return "detect_leaks=0";
+}
+
 static const struct sandbox_allow rows[] = {
 	SANDBOX_CALL(write, "messages"),
 	SANDBOX_CALL(exit_group, "the end"),
