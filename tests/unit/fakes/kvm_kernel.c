@@ -1,0 +1,438 @@
+#include "kvm_kernel.h"
+
+#include <check.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define RUN_SIZE 8192
+#define FDS_MAX  1024
+
+struct kvm_kernel kvm_kernel;
+
+enum kind {
+	NOT_OURS,
+	SYSTEM,
+	VM,
+	VCPU,
+	GIC,
+	ITS,
+};
+
+/* By descriptor: what stands behind it. */
+static struct {
+	enum kind kind;
+	u32 index;
+} behind[FDS_MAX];
+static struct {
+	int fd;
+	struct kvm_run *area; /* mapped once it is asked for */
+} vcpus[KERNEL_VCPUS];
+
+int __wrap_ioctl(int fd, unsigned long request, ...);
+void *__wrap_mmap(void *at, size_t len, int prot, int flags, int fd, off_t off);
+int __wrap_open(const char *path, int flags, ...);
+void *__wrap_calloc(size_t nr, size_t size);
+int __real_ioctl(int fd, unsigned long request, ...);
+void *__real_mmap(void *at, size_t len, int prot, int flags, int fd, off_t off);
+int __real_open(const char *path, int flags, ...);
+void *__real_calloc(size_t nr, size_t size);
+
+void kvm_kernel_reset(void)
+{
+	kvm_kernel = (struct kvm_kernel){
+		.ipa_bits_max = 48,
+		.vcpus_max = KERNEL_VCPUS,
+		.other_caps = ~0ull,
+		.api_version = KVM_API_VERSION,
+		.fail_with = EIO,
+	};
+	memset(behind, 0, sizeof(behind));
+	for (u32 i = 0; i < KERNEL_VCPUS; i++) {
+		if (vcpus[i].area)
+			munmap(vcpus[i].area, RUN_SIZE);
+		vcpus[i].area = NULL;
+	}
+}
+
+void kvm_kernel_forget(void)
+{
+	memset(kvm_kernel.line, 0, sizeof(kvm_kernel.line));
+	kvm_kernel.lines = kvm_kernel.calls = 0;
+	kvm_kernel.failed[0] = '\0';
+}
+
+/* Write a call down; -1 with errno set if it is the one to fail. */
+PRINTF_LIKE(1, 2) static int call(const char *fmt, ...)
+{
+	char *line = kvm_kernel.line[kvm_kernel.lines];
+	va_list ap;
+
+	ck_assert_int_lt(kvm_kernel.lines, KERNEL_LINES - 1);
+	kvm_kernel.lines++;
+	va_start(ap, fmt);
+	vsnprintf(line, KERNEL_LINE, fmt, ap);
+	va_end(ap);
+	if (++kvm_kernel.calls != kvm_kernel.fail_at)
+		return 0;
+	memcpy(kvm_kernel.failed, line, KERNEL_LINE);
+	errno = kvm_kernel.fail_with;
+	return -1;
+}
+
+static int new_fd(enum kind kind, u32 index, const char *name, off_t size)
+{
+	int fd = memfd_create(name, MFD_CLOEXEC);
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_lt(fd, FDS_MAX);
+	ck_assert_int_eq(ftruncate(fd, size), 0);
+	behind[fd].kind = kind;
+	behind[fd].index = index;
+	return fd;
+}
+
+struct kvm_run *kvm_kernel_run_area(u32 i)
+{
+	if (!vcpus[i].area)
+		vcpus[i].area =
+			__real_mmap(NULL, RUN_SIZE, PROT_READ | PROT_WRITE,
+				    MAP_SHARED, vcpus[i].fd, 0);
+	ck_assert_ptr_ne(vcpus[i].area, MAP_FAILED);
+	return vcpus[i].area;
+}
+
+int kvm_kernel_held(void)
+{
+	DIR *d = opendir("/proc/self/fd");
+	FILE *maps = fopen("/proc/self/maps", "r");
+	char line[512];
+	int n = 0;
+
+	ck_assert(d && maps);
+	while (readdir(d))
+		n++;
+	while (fgets(line, sizeof(line), maps))
+		n += strstr(line, "fake-vcpu") != NULL;
+	closedir(d);
+	fclose(maps);
+	return n;
+}
+
+/* --- the system --- */
+
+static int capability(unsigned long cap)
+{
+	static const u32 others[] = {
+		KVM_CAP_ARM_PMU_V3,          KVM_CAP_ARM_SVE,
+		KVM_CAP_ARM_PTRAUTH_ADDRESS, KVM_CAP_ARM_PTRAUTH_GENERIC,
+		KVM_CAP_STEAL_TIME,          KVM_CAP_ARM_SYSTEM_SUSPEND,
+	};
+
+	if (call("system CHECK_EXTENSION %lu", cap))
+		return -1;
+	if (cap == KVM_CAP_ARM_VM_IPA_SIZE)
+		return (int)kvm_kernel.ipa_bits_max;
+	if (cap == KVM_CAP_MAX_VCPUS)
+		return (int)kvm_kernel.vcpus_max;
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+		if (cap == others[i])
+			return kvm_kernel.other_caps >> i & 1;
+	return 0;
+}
+
+static int system_ioctl(unsigned long request, unsigned long arg)
+{
+	switch (request) {
+	case KVM_GET_API_VERSION:
+		return call("system GET_API_VERSION") ? -1
+						      : kvm_kernel.api_version;
+	case KVM_CHECK_EXTENSION:
+		return capability(arg);
+	case KVM_GET_VCPU_MMAP_SIZE:
+		return call("system GET_VCPU_MMAP_SIZE") ? -1 : RUN_SIZE;
+	case KVM_CREATE_VM:
+		return call("system CREATE_VM %lu", arg)
+			       ? -1
+			       : new_fd(VM, 0, "fake-vm", 0);
+	}
+	ck_abort_msg("system ioctl 0x%lx", request);
+}
+
+/* --- a VM --- */
+
+static int create_device(struct kvm_create_device *d)
+{
+	bool test = d->flags & KVM_CREATE_DEVICE_TEST;
+	enum kind kind = d->type == KVM_DEV_TYPE_ARM_VGIC_V3 ? GIC : ITS;
+
+	ck_assert(d->type == KVM_DEV_TYPE_ARM_VGIC_V3 ||
+		  d->type == KVM_DEV_TYPE_ARM_VGIC_ITS);
+	if (call("vm CREATE_DEVICE %s%s", kind == GIC ? "gic" : "its",
+		 test ? " test" : ""))
+		return -1;
+	if (!test)
+		d->fd = (u32)new_fd(kind, 0, "fake-device", 0);
+	return 0;
+}
+
+static int create_vcpu(unsigned long i)
+{
+	ck_assert_uint_lt(i, KERNEL_VCPUS);
+	if (call("vm CREATE_VCPU %lu", i))
+		return -1;
+	vcpus[i].fd = new_fd(VCPU, (u32)i, "fake-vcpu", RUN_SIZE);
+	return vcpus[i].fd;
+}
+
+static int preferred_target(struct kvm_vcpu_init *init)
+{
+	if (call("vm ARM_PREFERRED_TARGET"))
+		return -1;
+	*init = (struct kvm_vcpu_init){ .target = KVM_ARM_TARGET_GENERIC_V8 };
+	return 0;
+}
+
+static int signal_msi(const struct kvm_msi *m)
+{
+	return call("vm SIGNAL_MSI flags %u devid 0x%x addr 0x%x%08x data %u",
+		    m->flags, m->devid, m->address_hi, m->address_lo, m->data)
+		       ? -1
+		       : (int)(m->data & 1);
+}
+
+static int vm_ioctl(unsigned long request, void *arg)
+{
+	const struct kvm_userspace_memory_region *mem = arg;
+	const struct kvm_enable_cap *cap = arg;
+	const struct kvm_irq_level *line = arg;
+
+	switch (request) {
+	case KVM_ENABLE_CAP:
+		return call("vm ENABLE_CAP %u", cap->cap);
+	case KVM_ARM_PREFERRED_TARGET:
+		return preferred_target(arg);
+	case KVM_CREATE_DEVICE:
+		return create_device(arg);
+	case KVM_CREATE_VCPU:
+		return create_vcpu((unsigned long)arg);
+	case KVM_SET_USER_MEMORY_REGION:
+		return call(
+			"vm MEMORY slot %u flags %u gpa 0x%llx len 0x%llx host 0x%llx",
+			mem->slot, mem->flags, mem->guest_phys_addr,
+			mem->memory_size, mem->userspace_addr);
+	case KVM_IRQ_LINE:
+		return call("vm IRQ_LINE 0x%x %u", line->irq, line->level);
+	case KVM_SIGNAL_MSI:
+		return signal_msi(arg);
+	}
+	ck_abort_msg("VM ioctl 0x%lx", request);
+}
+
+/* --- devices and vCPUs --- */
+
+/* How wide a value is that an attribute takes (arm-vgic-v3.rst). */
+static u64 attribute_value(enum kind kind, const struct kvm_device_attr *a)
+{
+	const void *at = (const void *)(uintptr_t)a->addr;
+	bool narrow =
+		kind == VCPU
+			? a->group == KVM_ARM_VCPU_PMU_V3_CTRL
+			: a->group == KVM_DEV_ARM_VGIC_GRP_NR_IRQS ||
+				  a->group == KVM_DEV_ARM_VGIC_GRP_DIST_REGS ||
+				  a->group == KVM_DEV_ARM_VGIC_GRP_REDIST_REGS;
+
+	return !at ? 0 : narrow ? *(const u32 *)at : *(const u64 *)at;
+}
+
+static int set_attribute(enum kind kind, u32 index, const char *who,
+			 const struct kvm_device_attr *a)
+{
+	return call("%s%.*u ATTR %u 0x%llx = 0x%llx", who, kind == VCPU, index,
+		    a->group, a->attr,
+		    (unsigned long long)attribute_value(kind, a));
+}
+
+#define CORE(field)                                           \
+	KVM_REG_ARM64 | KVM_REG_SIZE_U64 | KVM_REG_ARM_CORE | \
+		KVM_REG_ARM_CORE_REG(field)
+
+static const char *reg_name(u64 id)
+{
+	static const struct {
+		u64 id;
+		const char *name;
+	} names[] = {
+		{ CORE(regs.pc), "pc" },
+		{ CORE(regs.regs[0]), "x0" },
+		{ CORE(regs.regs[1]), "x1" },
+		{ CORE(regs.regs[2]), "x2" },
+		{ ARM64_SYS_REG(3, 0, 0, 0, 5), "MPIDR_EL1" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (names[i].id == id)
+			return names[i].name;
+	ck_abort_msg("register 0x%llx", (unsigned long long)id);
+}
+
+static int get_reg(u32 i, const struct kvm_one_reg *r)
+{
+	u64 *val = (u64 *)(uintptr_t)r->addr;
+	const char *name = reg_name(r->id);
+
+	if (call("vcpu%u GET %s", i, name))
+		return -1;
+	/* MPIDR_EL1 as KVM makes it: bit 31 is RES1. */
+	*val = name[0] == 'x' ? kvm_kernel.regs[name[1] - '0']
+			      : BIT(31) | (i & 0xf) | (u64)(i >> 4) << 8;
+	return 0;
+}
+
+#define STAT_NAME 48
+
+/* One counter's description, and its number: 1000 * vCPU + 1, 2, ... */
+static void write_stat(int fd, const struct kvm_stats_header *h, u32 vcpu,
+		       const char *name, size_t len)
+{
+	struct kvm_stats_desc d = { .offset = h->num_desc * 8, .size = 1 };
+	char padded[STAT_NAME] = "";
+	u64 value = 1000ull * vcpu + h->num_desc + 1;
+	off_t at =
+		(off_t)(h->desc_offset + h->num_desc * (sizeof(d) + STAT_NAME));
+
+	memcpy(padded, name, len);
+	ck_assert(pwrite(fd, &d, sizeof(d), at) == sizeof(d));
+	ck_assert(pwrite(fd, padded, STAT_NAME, at + (off_t)sizeof(d)) ==
+		  STAT_NAME);
+	ck_assert(pwrite(fd, &value, 8, h->data_offset + d.offset) == 8);
+}
+
+/* api.rst, 4.133: a header, the descriptions, the numbers. */
+static int stats_fd(u32 i)
+{
+	struct kvm_stats_header h = { .name_size = STAT_NAME,
+				      .id_offset = sizeof(h),
+				      .desc_offset = sizeof(h) + STAT_NAME,
+				      .data_offset = 4096 };
+	const char *name = kvm_kernel.stats;
+	int fd;
+
+	if (call("vcpu%u GET_STATS_FD", i))
+		return -1;
+	fd = new_fd(NOT_OURS, 0, "fake-stats", 0);
+	for (const char *end; (end = strchr(name, '\n')); name = end + 1) {
+		write_stat(fd, &h, i, name, (size_t)(end - name));
+		h.num_desc++;
+	}
+	ck_assert(pwrite(fd, &h, sizeof(h), 0) == sizeof(h));
+	return fd;
+}
+
+static int run_vcpu(u32 i)
+{
+	int err;
+
+	if (call("vcpu%u RUN", i))
+		return -1;
+	err = kvm_kernel.run ? kvm_kernel.run(i, kvm_kernel_run_area(i)) : 0;
+	errno = -err;
+	return err ? -1 : 0;
+}
+
+static int vcpu_ioctl(u32 i, unsigned long request, void *arg)
+{
+	const struct kvm_vcpu_init *init = arg;
+	const struct kvm_one_reg *reg = arg;
+	const struct kvm_vcpu_events *events = arg;
+
+	switch (request) {
+	case KVM_ARM_VCPU_INIT:
+		return call("vcpu%u INIT target %u features 0x%x", i,
+			    init->target, init->features[0]);
+	case KVM_ARM_VCPU_FINALIZE:
+		return call("vcpu%u FINALIZE %d", i, *(int *)arg);
+	case KVM_GET_ONE_REG:
+		return get_reg(i, arg);
+	case KVM_SET_ONE_REG:
+		return call("vcpu%u SET %s = 0x%llx", i, reg_name(reg->id),
+			    *(unsigned long long *)(uintptr_t)reg->addr);
+	case KVM_SET_DEVICE_ATTR:
+		return set_attribute(VCPU, i, "vcpu", arg);
+	case KVM_SET_MP_STATE:
+		return call("vcpu%u MP_STATE %u", i,
+			    ((struct kvm_mp_state *)arg)->mp_state);
+	case KVM_SET_VCPU_EVENTS:
+		return call("vcpu%u EVENTS serror %u dabt %u", i,
+			    events->exception.serror_pending,
+			    events->exception.ext_dabt_pending);
+	case KVM_GET_STATS_FD:
+		return stats_fd(i);
+	case KVM_RUN:
+		return run_vcpu(i);
+	}
+	ck_abort_msg("vCPU ioctl 0x%lx", request);
+}
+
+/* --- what ld --wrap leads here --- */
+
+int __wrap_ioctl(int fd, unsigned long request, ...)
+{
+	enum kind kind = fd >= 0 && fd < FDS_MAX ? behind[fd].kind : NOT_OURS;
+	va_list ap;
+	void *arg;
+
+	va_start(ap, request);
+	arg = va_arg(ap, void *);
+	va_end(ap);
+	switch (kind) {
+	case SYSTEM:
+		return system_ioctl(request, (unsigned long)arg);
+	case VM:
+		return vm_ioctl(request, arg);
+	case VCPU:
+		return vcpu_ioctl(behind[fd].index, request, arg);
+	case GIC:
+	case ITS:
+		ck_assert_uint_eq(request, KVM_SET_DEVICE_ATTR);
+		return set_attribute(kind, 0, kind == GIC ? "gic" : "its", arg);
+	case NOT_OURS:
+		break;
+	}
+	return __real_ioctl(fd, request, arg);
+}
+
+void *__wrap_mmap(void *at, size_t len, int prot, int flags, int fd, off_t off)
+{
+	if (fd >= 0 && fd < FDS_MAX && behind[fd].kind == VCPU &&
+	    call("vcpu%u mmap 0x%zx", behind[fd].index, len))
+		return MAP_FAILED;
+	return __real_mmap(at, len, prot, flags, fd, off);
+}
+
+int __wrap_open(const char *path, int flags, ...)
+{
+	if (strcmp(path, "/dev/kvm") != 0) {
+		ck_assert(!(flags & O_CREAT));
+		return __real_open(path, flags);
+	}
+	if (call("open 0x%x", flags))
+		return -1;
+	return new_fd(SYSTEM, 0, "fake-kvm", 0);
+}
+
+void *__wrap_calloc(size_t nr, size_t size)
+{
+	if (kvm_kernel.watching && call("calloc")) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	return __real_calloc(nr, size);
+}
