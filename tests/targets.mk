@@ -19,6 +19,23 @@ CASES = .
 boot-check: arm64
 	$(Q)O=$(O) tests/boot/run $(CASES)
 
+## make guest             the guest's own programs, for tests: build/guest
+guest:
+	$(Q)$(MAKE) --no-print-directory O=$(O)/arm64 SAN= guest-dir=$(O)/guest \
+		$(shell tests/setup/cross-flags $(CROSS)) guest-files
+
+guest-dir = $(O)/guest
+guest-files: $(guest-dir)/initrd $(guest-dir)/talk
+$(guest-dir)/init: $(patsubst %.c,$(O)/%.o,$(sort $(wildcard tests/guest/*.c)))
+$(guest-dir)/talk: $(O)/tests/boot/talk.o
+$(guest-dir)/init $(guest-dir)/talk:
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -static $(ldflags) -s -o $@ $^
+$(guest-dir)/initrd: $(guest-dir)/init tests/guest/pack
+	$(call say,PACK,$@)
+	$(Q)tests/guest/pack $< $@
+
 ## make bench             measure against QEMU in an instruction-counted lab
 bench: arm64
 	$(Q)O=$(O) tests/bench/run
@@ -94,5 +111,5 @@ hunt: $(hunters)
 lint:
 	$(Q)CC='$(CC)' tests/lint/run
 
-.PHONY: setup demo check check-all boot-check bench
+.PHONY: setup demo check check-all boot-check guest guest-files bench
 .PHONY: unit fuzz-replay fuzz hunt lint
