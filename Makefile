@@ -34,14 +34,16 @@ WARN = -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion \
        -Wno-unused-parameter -Wstrict-prototypes -Wmissing-prototypes \
        -Wvla -Wcast-qual -Wundef -Wimplicit-fallthrough
 cflags = -std=gnu17 $(OPT) $(WARN) $(if $(filter 1,$(WERROR)),-Werror) \
-	 -fno-common -fstack-protector-strong -ffunction-sections \
+	 -fno-common -fPIE -fstack-protector-strong -ffunction-sections \
+	 $(if $(is-arm64),-mbranch-protection=standard) \
 	 -fdata-sections $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer) \
 	 $(CFLAGS)
 ldflags = -Wl,--gc-sections -pthread $(if $(SAN),-fsanitize=$(SAN)) $(LDFLAGS)
 # Debian 12's shared liburing leaves out what restricts a ring; its archive does not.
 LDLIBS = -lfdt -l:liburing.a -lseccomp -ljansson -lzstd -lz
-# The monitor is one static file, so that it runs on any arm64 host.
-STATIC = $(if $(SAN),,-static)
+# The monitor is one static file, so that it runs on any arm64 host, and loads
+# at a random address.
+STATIC = $(if $(SAN),,-static-pie -Wl,-z,relro,-z,now)
 
 srcs = $(filter-out $(left-out),$(foreach d,$(dirs_$(1)),$(sort $(wildcard $(d)/*.c))))
 objs = $(patsubst %.c,$(O)/%.o,$(call srcs,$(1)))
