@@ -19,7 +19,7 @@ struct watch {
 	bool expected, panicked, hung;
 	size_t len;
 	size_t seen; /* of the line: already looked at, nothing found */
-	char line[LINE_LEN];
+	char line[LINE_LEN + 1]; /* the regex wants an end */
 };
 
 struct watch *watch_create(const char *expect, struct err *e)
@@ -89,15 +89,14 @@ static void look_for_panic(struct watch *w)
 /* The line so far; @whole if its end has come. */
 static void look(struct watch *w, bool whole)
 {
-	regmatch_t m = { .rm_so = 0, .rm_eo = (regoff_t)w->len };
-
 	if (whole)
 		look_for_panic(w);
 	if (!w->has_expect || w->expected || (!whole && w->seen == w->len))
 		return;
 	/* "$" means the end of a line, not wherever the output paused. */
-	w->expected = !regexec(&w->expect, w->line, 1, &m,
-			       REG_STARTEND | (whole ? 0 : REG_NOTEOL));
+	w->line[w->len] = '\0';
+	w->expected = !regexec(&w->expect, w->line, 0, NULL,
+			       whole ? 0 : REG_NOTEOL);
 	w->seen = w->len;
 }
 
@@ -116,13 +115,13 @@ void watch_feed(struct watch *w, const u8 *buf, size_t len)
 			newline(w);
 			continue;
 		}
-		if (w->len == sizeof(w->line)) {
+		if (w->len == LINE_LEN) {
 			look(w, false);
 			w->len /= 2;
-			memmove(w->line, w->line + sizeof(w->line) - w->len,
+			memmove(w->line, w->line + LINE_LEN - w->len,
 				w->len);
 		}
-		w->line[w->len++] = (char)buf[i];
+		w->line[w->len++] = buf[i] ? (char)buf[i] : ' ';
 	}
 	look(w, false);
 }
