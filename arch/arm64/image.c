@@ -84,8 +84,7 @@ static int find_payload(struct image *im, const struct image_head *head,
 {
 	im->payload_len = im->file_size;
 	if (image_head_has(head, 0, "MZ", 2) &&
-	    image_head_has(head, ZBOOT_MAGIC, "zimg", 4) &&
-	    head->len >= ZBOOT_TYPE + ZBOOT_TYPE_MAX)
+	    image_head_has(head, ZBOOT_MAGIC, "zimg", 4))
 		return zboot_read(im, head, e);
 	if (image_head_has(head, 0, "\x1f\x8b\x08", 3))
 		im->format = IMAGE_GZIP;
