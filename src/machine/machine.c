@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -64,6 +65,14 @@ int machine_load(struct machine *m, struct err *e)
 
 /* --- memory, vCPUs, interrupts --- */
 
+static int add_slot(void *ctx, struct err *e)
+{
+	struct machine *m = ctx;
+
+	return kvm_map(m->kvm, m->plan.map.ram, m->plan.map.ram_size,
+		       m->ram.host, e);
+}
+
 static int map_ram(struct machine *m, struct err *e)
 {
 	static const struct {
@@ -84,7 +93,11 @@ static int map_ram(struct machine *m, struct err *e)
 		return err;
 	if (gmem_add(&m->mem, m->plan.map.ram, m->plan.map.ram_size, m->ram.host))
 		return err_set(e, -EINVAL, "memory: cannot be placed");
-	return kvm_map(m->kvm, m->plan.map.ram, m->plan.map.ram_size, m->ram.host, e);
+	/* The kernel waits for its readers of the memory slots, milliseconds;
+	 * loading needs only our own mapping. */
+	m->slot = (struct aside){ .call = add_slot, .ctx = m };
+	aside_start(&m->slot);
+	return 0;
 }
 
 /* One switch of the configuration against what the host has. */
@@ -156,8 +169,19 @@ static int make_core(struct machine *m, struct err *e)
 		err = make_vm(m, fd, e);
 	if (fd >= 0)
 		close(fd);
+	return err ? err : map_ram(m, e);
+}
+
+/* What is left once everything is loaded; the sandbox first, while the slot is
+ * waited for. */
+static int finish_core(struct machine *m, struct err *e)
+{
+	int err = 0;
+
+	if (m->cfg->seccomp != SECCOMP_OFF)
+		err = policy_compile(&m->policy, m->cfg->seccomp, e);
 	if (!err)
-		err = map_ram(m, e);
+		err = aside_wait(&m->slot, e);
 	return err ? err : kvm_finish(m->kvm, e);
 }
 
@@ -295,7 +319,9 @@ static int build(struct machine *m, struct err *e)
 		err = make_console(m, e);
 	if (!err)
 		err = make_rtc(m, e);
-	return err ? err : machine_load(m, e);
+	if (!err)
+		err = machine_load(m, e);
+	return err ? err : finish_core(m, e);
 }
 
 /* Threads first, then ourselves: what is confined cannot make threads. */
@@ -311,8 +337,8 @@ static int confine(struct machine *m, struct err *e)
 		.ctx = m,
 	};
 
-	if (on && policy_compile(&m->policy, m->cfg->seccomp, e))
-		return e->code;
+	/* What building needed and freed: the guest may run for months. */
+	malloc_trim(0);
 	m->vcpus = vcpus_create(&s, e);
 	if (!m->vcpus)
 		return e->code;
@@ -346,6 +372,7 @@ static void report(struct machine *m)
 
 static void take_down(struct machine *m)
 {
+	aside_fini(&m->slot);
 	vcpus_destroy(m->vcpus);
 	power_fini(m);
 	loop_destroy(m->loop);

@@ -5,6 +5,7 @@
 #ifndef BELFRY_PARTS_H
 #define BELFRY_PARTS_H
 
+#include <belfry/aside.h>
 #include <belfry/console.h>
 #include <belfry/kvm.h>
 #include <belfry/loop.h>
@@ -33,6 +34,7 @@ struct machine {
 	void *fdt; /* a buffer of plan.fdt_size bytes */
 
 	struct ram ram;
+	struct aside slot; /* adds it to the guest's memory */
 	struct gmem mem;
 	struct mmio_bus bus;
 	struct kvm *kvm;
