@@ -35,17 +35,25 @@ is_fresh()
 	((born > $(date +%s) - fresh_for))
 }
 
-# The machine's sources of Debian itself, as lines of URI, release, entry.
-# apt knows an origin only after the first update; before it, names decide.
+# The machine's sources of Debian itself, as lines of URI, release, entry. Before
+# the first "apt-get update" apt cannot tell whose they are, and names decide.
 machine_sources()
 {
-	# shellcheck disable=SC2016	# apt expands these
-	apt-get indextargets --format \
-	    '$(ORIGIN)|$(REPO_URI)|$(RELEASE)|$(COMPONENT)|$(SOURCESENTRY)' \
-	    'Created-By: Packages' "Architecture: $native" |
+	local known
+
+	known=$(targets | sed -n 's/^Debian|//p')
+	[[ $known ]] || known=$(targets --no-release-info | sed 's/^[^|]*|//')
 	awk -F'|' -v release="^($suite|stable|oldstable)(-updates|-security)?$" '
-		$1 != "Debian" && $1 !~ /^(\$\(ORIGIN\))?$/ { next }
-		$3 ~ release && $4 == "main" { print $2, $3, $5 }'
+		$2 ~ release && $3 == "main" { print $1, $2, $4 }' <<<"$known"
+}
+
+# targets OPTION...: origin, URI, release, component and entry of all sources.
+targets()
+{
+	# shellcheck disable=SC2016	# apt expands these
+	apt-get indextargets "$@" --format \
+	    '$(ORIGIN)|$(REPO_URI)|$(RELEASE)|$(COMPONENT)|$(SOURCESENTRY)' \
+	    'Created-By: Packages' "Architecture: $native"
 }
 
 # source_keys FILE:N: the keyrings to check Debian's suites with: those that
