@@ -58,6 +58,10 @@ $(O)/tests/fuzz/fuzz_%: $(O)/tests/fuzz/fuzz_%.o $(O)/tests/fuzz/replay.o $(arch
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ldflags) -o $@ $(filter %.o,$^) $(link-libs)
 
+# Parts of a module that only their own directory and tests know.
+$(O)/tests/unit/test_vcpus.o $(O)/tests/unit/test_policy.o: \
+	private cppflags += -Isrc/machine
+
 # KVM's module is nothing but calls to the kernel, so it is tested anywhere: seen
 # through arm64's headers, against a kernel of ours.
 kvm-calls = ioctl mmap open calloc
