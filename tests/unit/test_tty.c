@@ -94,7 +94,7 @@ static void use_terminal(struct bench *b, enum ending how, int sig)
 		/* The second must not undo what the operator has set since. */
 		b->before.c_cc[VINTR] = 'r';
 		tcsetattr(b->slave, TCSANOW, &b->before);
-		/* fall through */
+		__attribute__((fallthrough));
 	case BY_RESTORE:
 		tty_restore();
 		_exit(is_as_before(b) ? 0 : 14);
