@@ -25,10 +25,11 @@ guest:
 		$(shell tests/setup/cross-flags $(CROSS)) guest-files
 
 guest-dir = $(O)/guest
-guest-files: $(guest-dir)/initrd $(guest-dir)/talk
+guest-files: $(guest-dir)/initrd $(guest-dir)/talk $(guest-dir)/measure
 $(guest-dir)/init: $(patsubst %.c,$(O)/%.o,$(sort $(wildcard tests/guest/*.c)))
 $(guest-dir)/talk: $(O)/tests/boot/talk.o
-$(guest-dir)/init $(guest-dir)/talk:
+$(guest-dir)/measure: $(O)/tests/bench/measure.o
+$(guest-dir)/init $(guest-dir)/talk $(guest-dir)/measure:
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) -static $(ldflags) -s -o $@ $^
