@@ -24,6 +24,14 @@ struct host_offer {
 	bool pmu, sve, pauth, steal_time;
 };
 
+/* What a vCPU asked of the whole machine. */
+struct guest_ask {
+	bool pending;
+	enum vcpu_request request;
+	u32 cpu;
+	struct kvm_exit exit;
+};
+
 struct machine {
 	const struct config *cfg;
 	struct machine_outcome *out;
@@ -54,12 +62,7 @@ struct machine {
 	/* Power: what ended it, or asks to. */
 	struct loop_event asked;
 	struct lock asked_lock;
-	struct {
-		bool pending;
-		enum vcpu_request request;
-		u32 cpu;
-		struct kvm_exit exit;
-	} ask; /* the first one; under asked_lock */
+	struct guest_ask ask; /* the first one; under asked_lock */
 	int signal_fd;
 	struct signalfd_siginfo signal_info;
 	struct loop_op signal_op, timeout_op;

@@ -35,11 +35,30 @@ static void end(struct machine *m, enum machine_end why)
 	console_drain(m->console);
 }
 
+static void handle_broken(struct machine *m, u32 cpu, const struct kvm_exit *x)
+{
+	log_error("vCPU %u cannot run on: %s: %s", cpu, x->why,
+		  strerror(-x->code));
+	end(m, END_CRASHED);
+}
+
+/* True, and the request in @ask, if there was one. */
+static bool take_ask(struct machine *m, struct guest_ask *ask)
+{
+	lock_take(&m->asked_lock);
+	*ask = m->ask;
+	m->ask.pending = false;
+	lock_drop(&m->asked_lock);
+	return ask->pending;
+}
+
 static int reset(struct machine *m, struct err *e)
 {
+	struct guest_ask late;
 	int err;
 
 	vcpus_pause(m->vcpus);
+	take_ask(m, &late); /* of the boot that is over */
 	err = kvm_reset(m->kvm, e);
 	if (err)
 		return err;
@@ -52,13 +71,6 @@ static int reset(struct machine *m, struct err *e)
 	m->out->resets++;
 	vcpus_run(m->vcpus);
 	return 0;
-}
-
-static void handle_broken(struct machine *m, u32 cpu, const struct kvm_exit *x)
-{
-	log_error("vCPU %u cannot run on: %s: %s", cpu, x->why,
-		  strerror(-x->code));
-	end(m, END_CRASHED);
 }
 
 static void handle_reset(struct machine *m)
@@ -79,15 +91,11 @@ static void handle_reset(struct machine *m)
 static void asked_fired(void *ctx)
 {
 	struct machine *m = ctx;
-	bool pending;
+	struct guest_ask ask;
 
-	lock_take(&m->asked_lock);
-	pending = m->ask.pending;
-	m->ask.pending = false;
-	lock_drop(&m->asked_lock);
-	if (!pending || m->ending)
+	if (!take_ask(m, &ask) || m->ending)
 		return;
-	switch (m->ask.request) {
+	switch (ask.request) {
 	case GUEST_OFF:
 		end(m, END_OFF);
 		break;
@@ -95,7 +103,7 @@ static void asked_fired(void *ctx)
 		handle_reset(m);
 		break;
 	case GUEST_BROKEN:
-		handle_broken(m, m->ask.cpu, &m->ask.exit);
+		handle_broken(m, ask.cpu, &ask.exit);
 		break;
 	}
 }

@@ -5,8 +5,10 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 /* Interrupts KVM_RUN; its handler need do nothing. */
 #define KICK_SIGNAL SIGUSR1
@@ -115,7 +117,10 @@ static void *vcpu_main(void *arg)
 	struct vcpus *v = t->all;
 	struct kvm_exit x;
 	struct err e = { 0 };
+	char name[16];
 
+	snprintf(name, sizeof(name), "vcpu%u", t->cpu);
+	prctl(PR_SET_NAME, name, 0, 0, 0);
 	if (v->setup.sandbox && sandbox_enter(v->setup.sandbox, &e)) {
 		pthread_mutex_lock(&v->mutex);
 		v->failed = e;
