@@ -20,7 +20,7 @@ static const char *const seccomps[] = { "on", "log", "off", NULL };
  */
 const struct config_key config_keys[] = {
 	{ "kernel", KEY_FILE, FIELD(kernel), .arg = "PATH",
-	  .help = "arm64 Linux kernel: Image, gzip or EFI zboot; required" },
+	  .help = "arm64 Linux kernel: Image, gzip, zstd or EFI zboot; required" },
 	{ "initrd", KEY_FILE, FIELD(initrd), .arg = "PATH",
 	  .help = "initial RAM disk" },
 	/* Linux keeps COMMAND_LINE_SIZE (2048 on arm64) with its NUL. */
@@ -50,7 +50,7 @@ const struct config_key config_keys[] = {
 	  .arg = "WORD", .initial = "auto",
 	  .help = "tell the guest when it was kept from running" },
 	{ "console", KEY_OUTPUT, FIELD(console), .arg = "PATH",
-	  .help = "write the guest's console there too" },
+	  .help = "append the guest's console to this file too" },
 	{ "expect", KEY_REGEX, FIELD(expect), .min = 1, .max = 1023,
 	  .arg = "REGEX",
 	  .help = "end with status 0 once the console shows this" },
