@@ -182,7 +182,8 @@ deb_unpack()
 }
 
 # cached DIR COMMAND...: DIR, made by COMMAND if it is not there. COMMAND gets
-# the name of a fresh directory to fill; it appears as DIR once it is complete.
+# the name of a fresh directory to fill; it appears as DIR once it is complete,
+# and goes away if that fails.
 cached()
 {
 	local dir=$1 tmp lock
@@ -195,8 +196,11 @@ cached()
 		rm -rf "$dir".tmp.*
 		tmp=$(mktemp -d "$dir.tmp.XXXXXX")
 		chmod 755 "$tmp"
-		"${@:2}" "$tmp"
-		mv "$tmp" "$dir"
+		(
+			trap 'rm -rf "$tmp"' EXIT
+			"${@:2}" "$tmp"
+			mv "$tmp" "$dir"
+		)
 	fi
 	exec {lock}>&-
 }
