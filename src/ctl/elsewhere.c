@@ -35,9 +35,9 @@ static int point_to_lab(const char *command, int argc, char **argv)
 
 	uname(&host);
 	log_error("%s needs an arm64 host with KVM, and this is %s; in the "
-		  "lab, from Belfry's source tree:",
+		  "lab, with Belfry's source tree:",
 		  command, host.machine);
-	fprintf(stderr, "tests/lab/lab run -- belfry %s", command);
+	fprintf(stderr, "tests/lab/belfry %s", command);
 	for (int i = 0; i < argc; i++) {
 		fputc(' ', stderr);
 		print_quoted(stderr, argv[i]);

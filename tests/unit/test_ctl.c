@@ -188,7 +188,7 @@ START_TEST(elsewhere)
 		strstr(said.err, "run needs an arm64 host with KVM"));
 	ck_assert_ptr_nonnull(
 		strstr(said.err,
-		       "\ntests/lab/lab run -- belfry run --kernel " KERNEL
+		       "\ntests/lab/belfry run --kernel " KERNEL
 		       " --cmdline 'it'\\''s $x'\n"));
 
 	ck_assert_int_eq(BELFRY(&said, "run", "--kernel", KERNEL, "--cmdline",
@@ -198,7 +198,7 @@ START_TEST(elsewhere)
 
 	ck_assert_int_eq(BELFRY(&said, "doctor"), STATUS_HOST);
 	ck_assert_ptr_nonnull(
-		strstr(said.err, "\ntests/lab/lab run -- belfry doctor\n"));
+		strstr(said.err, "\ntests/lab/belfry doctor\n"));
 }
 END_TEST
 #endif
