@@ -23,8 +23,8 @@ dirs_machine = src/machine
 dirs_ctl     = src/ctl
 
 # What runs a guest needs KVM on arm64; elsewhere one file says where to go.
-arm64-only = src/machine/machine.c src/machine/power.c src/ctl/run.c \
-	     src/ctl/doctor.c
+arm64-only = src/machine/machine.c src/machine/load.c src/machine/power.c \
+	     src/ctl/run.c src/ctl/doctor.c
 elsewhere-only = src/ctl/elsewhere.c
 left-out = $(if $(is-arm64),$(elsewhere-only),$(arm64-only))
 

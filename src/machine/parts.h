@@ -69,7 +69,7 @@ struct machine {
 	bool ending;
 };
 
-/* machine.c: (re)load kernel, initrd and device tree, and aim vCPU 0 at them. */
+/* load.c: (re)load kernel, initrd and device tree, and aim vCPU 0 at them. */
 MUST_CHECK int machine_load(struct machine *m, struct err *e);
 
 /* power.c */
