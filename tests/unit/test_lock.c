@@ -4,6 +4,7 @@
 #include <belfry/base.h>
 #include <belfry/lock.h>
 
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/wait.h>
@@ -19,11 +20,17 @@ static struct shared {
 
 static void *count_up(void *arg)
 {
+	u64 count;
+
 	(void)arg;
 	for (int i = 0; i < ROUNDS; i++) {
 		lock_take(&shared.lock);
 		assert_held(&shared.lock);
-		shared.count++;
+		count = shared.count;
+		/* Long enough that whoever is not kept out gets in. */
+		if (i % 100 == 0)
+			sched_yield();
+		shared.count = count + 1;
 		lock_drop(&shared.lock);
 	}
 	return NULL;

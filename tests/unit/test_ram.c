@@ -31,6 +31,12 @@ static u64 number_in(const char *path)
 	return n;
 }
 
+/* Pages of address space in use. */
+static u64 mapped_pages(void)
+{
+	return number_in("/proc/self/statm");
+}
+
 static int open_descriptors(void)
 {
 	DIR *d = opendir("/proc/self/fd");
@@ -123,6 +129,23 @@ START_TEST(private_memory)
 		ram_unmap(&r);
 		check_unmapped(&r, at);
 	}
+}
+END_TEST
+
+/* Aligning takes more for a moment, and gives it back. */
+START_TEST(no_more_than_asked_for)
+{
+	u64 page = (u64)sysconf(_SC_PAGESIZE), before;
+	struct ram r;
+	struct err e = { 0 };
+
+	/* The first look may make buffers of its own. */
+	mapped_pages();
+	before = mapped_pages();
+	ck_assert_int_eq(ram_map(&r, SIZE, RAM_THP, 0, false, &e), 0);
+	ck_assert_uint_eq(mapped_pages() - before, SIZE / page);
+	ram_unmap(&r);
+	ck_assert_uint_eq(mapped_pages(), before);
 }
 END_TEST
 
@@ -260,6 +283,7 @@ START_TEST(sizes_that_huge_pages_do_not_divide)
 }
 END_TEST
 
-UNIT_MAIN("ram", private_memory, shared_memory, prefaulted_memory,
-	  more_than_there_is, more_shared_than_there_can_be, an_empty_pool,
-	  a_pool_that_has_some, sizes_that_huge_pages_do_not_divide)
+UNIT_MAIN("ram", private_memory, no_more_than_asked_for, shared_memory,
+	  prefaulted_memory, more_than_there_is, more_shared_than_there_can_be,
+	  an_empty_pool, a_pool_that_has_some,
+	  sizes_that_huge_pages_do_not_divide)

@@ -242,11 +242,10 @@ START_TEST(logging_lets_pass)
 }
 END_TEST
 
-/* A confined thread, which then waits for ever. */
+/* A confined thread, which then waits until it is told to go on. */
 struct inner {
-	pthread_mutex_t never;
+	pthread_mutex_t go;
 	int ready[2];
-	bool sin;
 };
 
 static void *inner_main(void *arg)
@@ -254,20 +253,20 @@ static void *inner_main(void *arg)
 	struct inner *in = arg;
 
 	confine("inner", SANDBOX_KILL);
-	if (in->sin)
-		syscall(SYS_getppid);
 	if (write(in->ready[1], "", 1) == 1)
-		pthread_mutex_lock(&in->never);
+		pthread_mutex_lock(&in->go);
+	syscall(SYS_getppid);
 	return NULL;
 }
 
-static void with_inner_thread(bool sin)
+/* Both are confined before either oversteps. */
+static void with_inner_thread(bool inner_sins)
 {
-	struct inner in = { .never = PTHREAD_MUTEX_INITIALIZER, .sin = sin };
+	struct inner in = { .go = PTHREAD_MUTEX_INITIALIZER };
 	pthread_t t;
 	char c;
 
-	pthread_mutex_lock(&in.never);
+	pthread_mutex_lock(&in.go);
 	if (pipe(in.ready) || pthread_create(&t, NULL, inner_main, &in) ||
 	    read(in.ready[0], &c, 1) != 1)
 		_exit(1);
@@ -275,7 +274,10 @@ static void with_inner_thread(bool sin)
 	if (syscall(SYS_getppid) < 0)
 		_exit(2);
 	confine("outer", SANDBOX_KILL);
-	syscall(SYS_getppid);
+	if (!inner_sins)
+		syscall(SYS_getppid);
+	pthread_mutex_unlock(&in.go);
+	pthread_join(t, NULL);
 }
 
 static void inner_oversteps(void)
