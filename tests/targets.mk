@@ -5,7 +5,7 @@ setup:
 	$(Q)tests/setup/packages
 
 ## make demo              boot a stock Debian kernel in a Belfry microVM
-demo: setup arm64
+demo: setup arm64 guest
 	$(Q)O=$(O) tests/demo
 
 ## make check             every test; make check-all: the wide matrices too
@@ -16,7 +16,7 @@ check-all:
 
 ## make boot-check        boot cases, CASES='pattern...' of them
 CASES = .
-boot-check: arm64
+boot-check:
 	$(Q)O=$(O) tests/boot/run $(CASES)
 
 ## make guest             the guest's own programs, for tests: build/guest

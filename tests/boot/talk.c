@@ -239,6 +239,13 @@ static void run_step(struct talk *t, const char *name, const char *arg)
 	die("there is no step ", name);
 }
 
+static bool alike(const struct termios *a, const struct termios *b)
+{
+	return a->c_iflag == b->c_iflag && a->c_oflag == b->c_oflag &&
+	       a->c_cflag == b->c_cflag && a->c_lflag == b->c_lflag &&
+	       !memcmp(a->c_cc, b->c_cc, sizeof(a->c_cc));
+}
+
 static int finish(struct talk *t)
 {
 	struct termios now;
@@ -249,7 +256,7 @@ static int finish(struct talk *t)
 	check(waitpid(t->pid, &status, 0) == t->pid, "waitpid: ");
 	if (t->tty) {
 		check(!tcgetattr(t->slave, &now), "tcgetattr: ");
-		if (memcmp(&now, &t->before, sizeof(now)))
+		if (!alike(&now, &t->before))
 			die("the terminal is not as it was", "");
 	}
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);

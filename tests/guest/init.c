@@ -14,6 +14,7 @@
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/stat.h>
+#include <termios.h>
 #include <unistd.h>
 
 void say(const char *fmt, ...)
@@ -196,8 +197,8 @@ int main(void)
 	chosen_test(name, sizeof(name), &arg);
 	ok = run_test(name, arg);
 	say("%s: %s", name, ok ? "ok" : "FAILED");
-	/* All of it, before the UART loses its driver. */
-	fsync(STDOUT_FILENO);
+	/* A power-off does not wait for what the UART has not sent. */
+	tcdrain(STDOUT_FILENO);
 	reboot(RB_POWER_OFF);
 	return 1;
 }
