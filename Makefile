@@ -76,7 +76,7 @@ $(foreach l,$(libs),$(eval $(call lib-rule,$(l))))
 # A file that holds what a rule depends on besides files, and changes with it:
 # flags rebuild every object, a list of sources (one gone, say) its archive.
 $(O)/flags: now = $(CC) $(cppflags) $(cflags)
-$(O)/list-%: now = $(call objs,$*)
+$(O)/list-%: now = $(call objs,$(@:$(O)/list-%=%))
 $(O)/flags $(patsubst %,$(O)/list-%,$(libs)): FORCE
 	@mkdir -p $(O)
 	@echo '$(now)' | cmp -s - $@ || echo '$(now)' > $@
@@ -110,5 +110,6 @@ clean:
 
 -include $(wildcard $(O)/*/*.d $(O)/*/*/*.d $(O)/*/*/*/*.d)
 .PHONY: all arm64 help install clean FORCE
-.SECONDARY:
+# Objects of tests stay; .SECONDARY would also not make objects that are missing.
+.PRECIOUS: $(O)/%.o
 .DELETE_ON_ERROR:
