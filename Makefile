@@ -7,8 +7,9 @@ Q_0 = @
 Q = $(Q_$(V))
 say = $(if $(Q),@printf '  %-6s %s\n' $(1) $(2))
 
-# The machine that $(CC) builds for, not the one we are on.
-target := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine)))
+# The machine that $(CC) builds for, not the one we are on. There may be no
+# compiler yet: make demo and make check install one.
+target := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine 2>/dev/null)))
 is-arm64 := $(filter aarch64,$(target))
 
 # One library per layer, lowest first. A layer may use only those before it;

@@ -5,7 +5,8 @@ setup:
 	$(Q)tests/setup/packages
 
 ## make demo              boot a stock Debian kernel in a Belfry microVM
-demo: setup arm64 guest
+demo: setup
+	$(Q)$(MAKE) --no-print-directory O=$(O) arm64 guest
 	$(Q)O=$(O) tests/demo
 
 ## make check             every test; make check-all: the wide matrices too
