@@ -69,8 +69,13 @@ void command_print_help(const struct command *cmd);
  */
 MUST_CHECK bool ctl_load(struct config *c, int argc, char **argv);
 
-/* Likewise, and what the files it names come to, as on a host that offers all
- * there is. @p is the caller's to close if true is returned. */
+/* Likewise, and opens the files it names. The caller does plan_close if true
+ * is returned. */
+MUST_CHECK bool ctl_open(struct config *c, struct plan *p, int argc,
+			 char **argv);
+
+/* Likewise, and decides where everything goes, as on a host that offers all
+ * there is. */
 MUST_CHECK bool ctl_plan(struct config *c, struct plan *p, int argc,
 			 char **argv);
 

@@ -7,6 +7,7 @@
 #include <belfry/base.h>
 #include <belfry/config.h>
 #include <belfry/err.h>
+#include <belfry/plan.h>
 
 /* How a run ended. */
 enum machine_end {
@@ -35,13 +36,13 @@ struct machine_outcome {
 };
 
 /*
- * Run what @c describes. The calling thread becomes the event loop, and stays
- * sandboxed if @c says so: call once, then only report and exit.
- * @start_ns: CLOCK_MONOTONIC when the program began.
- * END_FAILED comes with @e: code -EINVAL etc. for what the operator gave,
- * before anything ran.
+ * Run an opened plan; closes it. The calling thread becomes the event loop, and
+ * stays sandboxed if the configuration says so: call once, then only report and
+ * exit. @start_ns: CLOCK_MONOTONIC when the program began.
+ * END_FAILED comes with @e; before the guest ran, its code is -EINVAL or -ENOSPC
+ * for what the operator should change, anything else for what the host lacks.
  */
-void machine_run(const struct config *c, u64 start_ns,
-		 struct machine_outcome *o, struct err *e);
+void machine_run(struct plan *plan, u64 start_ns, struct machine_outcome *o,
+		 struct err *e);
 
 #endif

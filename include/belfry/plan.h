@@ -24,11 +24,12 @@ struct plan {
 };
 
 /*
- * Open the files @c names. A message that begins with the key, and nothing
- * left open, on failure. plan_close is harmless on that, and twice.
+ * Open the files @c names, and look what they are. Adds to @f, key first, what
+ * is wrong with each; then false, and nothing is left open. plan_close is
+ * harmless on that, and twice.
  */
-MUST_CHECK int plan_open(struct plan *p, const struct config *c,
-			 struct err *e);
+MUST_CHECK bool plan_open(struct plan *p, const struct config *c,
+			  struct faults *f);
 void plan_close(struct plan *p);
 
 /* Decide what goes where, on a host that offers these two, or does not. */

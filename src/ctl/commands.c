@@ -74,31 +74,46 @@ int command_run(const struct command *cmd, int argc, char **argv)
 	return status ? status : STATUS_FAILED;
 }
 
+/* True if there are none. */
+static bool print_faults(struct faults *f)
+{
+	bool none = !f->nr;
+
+	for (size_t i = 0; i < f->nr; i++)
+		log_error("%s", f->msg[i]);
+	faults_fini(f);
+	return none;
+}
+
 bool ctl_load(struct config *c, int argc, char **argv)
 {
 	struct faults f = { 0 };
-	bool fine;
 
 	config_init(c);
-	fine = config_load(c, argc, argv, &f);
-	for (size_t i = 0; i < f.nr; i++)
-		log_error("%s", f.msg[i]);
-	faults_fini(&f);
-	return fine;
+	(void)!config_load(c, argc, argv, &f);
+	return print_faults(&f);
+}
+
+bool ctl_open(struct config *c, struct plan *p, int argc, char **argv)
+{
+	struct faults f = { 0 };
+
+	if (!ctl_load(c, argc, argv))
+		return false;
+	(void)!plan_open(p, c, &f);
+	return print_faults(&f);
 }
 
 bool ctl_plan(struct config *c, struct plan *p, int argc, char **argv)
 {
 	struct err e = { 0 };
 
-	if (!ctl_load(c, argc, argv))
+	if (!ctl_open(c, p, argc, argv))
 		return false;
-	if (!plan_open(p, c, &e)) {
-		if (!plan_place(p, c->pmu != SWITCH_OFF,
-				c->steal_time != SWITCH_OFF, &e))
-			return true;
-		plan_close(p);
-	}
+	if (!plan_place(p, c->pmu != SWITCH_OFF, c->steal_time != SWITCH_OFF,
+			&e))
+		return true;
+	plan_close(p);
 	log_error("%s", e.msg);
 	return false;
 }

@@ -23,24 +23,11 @@ static const struct {
 	[END_SIGNAL] = { "signal", STATUS_OK },
 };
 
-/* Before the guest ran: the operator's mistake, or something the host lacks? */
-static enum status refused(const struct err *e)
-{
-	switch (e->code) {
-	case -EINVAL:
-	case -ENOEXEC:
-	case -EISDIR:
-	case -ENOSPC:
-		return STATUS_USAGE;
-	default:
-		return STATUS_HOST;
-	}
-}
-
 static int exit_status(const struct machine_outcome *o, const struct err *e)
 {
 	if (o->end == END_FAILED && !o->started)
-		return refused(e);
+		return e->code == -EINVAL || e->code == -ENOSPC ? STATUS_USAGE :
+								  STATUS_HOST;
 	if (o->end == END_SIGNAL)
 		return 128 + o->signal;
 	return ends[o->end].status;
@@ -106,11 +93,12 @@ int cmd_run(int argc, char **argv)
 	struct timespec start;
 	struct err e = { 0 };
 	struct config c;
+	struct plan p;
 	int status = STATUS_USAGE;
 
 	clock_gettime(CLOCK_MONOTONIC, &start);
-	if (ctl_load(&c, argc, argv)) {
-		machine_run(&c, (u64)start.tv_sec * 1000000000 +
+	if (ctl_open(&c, &p, argc, argv)) {
+		machine_run(&p, (u64)start.tv_sec * 1000000000 +
 					(u64)start.tv_nsec,
 			    &o, &e);
 		status = exit_status(&o, &e);

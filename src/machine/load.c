@@ -16,33 +16,33 @@ static int load_devtree(struct machine *m, struct err *e)
 	int len;
 
 	if (!m->fdt)
-		m->fdt = malloc(m->plan.fdt_size);
+		m->fdt = malloc(m->plan->fdt_size);
 	if (!m->fdt)
 		return err_set(e, -ENOMEM, "out of memory");
-	plan_devtree(&m->plan, &d);
+	plan_devtree(m->plan, &d);
 	if (getrandom(&d.kaslr_seed, sizeof(d.kaslr_seed), 0) !=
 		    sizeof(d.kaslr_seed) ||
 	    getrandom(d.rng_seed, sizeof(d.rng_seed), 0) !=
 		    sizeof(d.rng_seed))
 		return err_set(e, -EIO, "getrandom: %s", strerror(errno));
-	len = devtree_write(&d, m->fdt, m->plan.fdt_size, e);
+	len = devtree_write(&d, m->fdt, m->plan->fdt_size, e);
 	if (len < 0)
 		return len;
-	if (gmem_write(&m->mem, m->plan.layout.fdt, m->fdt, (u64)len))
+	if (gmem_write(&m->mem, m->plan->layout.fdt, m->fdt, (u64)len))
 		return err_set(e, -EFAULT, "device tree: outside of memory");
 	return 0;
 }
 
 int machine_load(struct machine *m, struct err *e)
 {
-	const struct image_layout *l = &m->plan.layout;
-	int err = image_load(&m->plan.image, &m->mem, l->kernel,
+	const struct image_layout *l = &m->plan->layout;
+	int err = image_load(&m->plan->image, &m->mem, l->kernel,
 			     l->kernel_end - l->kernel, e);
 
 	if (err)
 		return err_prefix(e, "kernel");
 	if (m->cfg->initrd) {
-		err = initrd_load(&m->plan.initrd, &m->mem, l->initrd, e);
+		err = initrd_load(&m->plan->initrd, &m->mem, l->initrd, e);
 		if (err)
 			return err_prefix(e, "initrd");
 	}

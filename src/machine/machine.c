@@ -24,7 +24,7 @@ static int add_slot(void *ctx, struct err *e)
 {
 	struct machine *m = ctx;
 
-	return kvm_map(m->kvm, m->plan.map.ram, m->plan.map.ram_size,
+	return kvm_map(m->kvm, m->plan->map.ram, m->plan->map.ram_size,
 		       m->ram.host, e);
 }
 
@@ -41,12 +41,12 @@ static int map_ram(struct machine *m, struct err *e)
 		[BACKING_HUGETLB_1G] = { RAM_HUGETLB, GIB },
 	};
 	enum config_backing b = m->cfg->memory_backing;
-	int err = ram_map(&m->ram, m->plan.map.ram_size, backings[b].kind,
+	int err = ram_map(&m->ram, m->plan->map.ram_size, backings[b].kind,
 			  backings[b].page, m->cfg->memory_prefault, e);
 
 	if (err)
 		return err;
-	if (gmem_add(&m->mem, m->plan.map.ram, m->plan.map.ram_size, m->ram.host))
+	if (gmem_add(&m->mem, m->plan->map.ram, m->plan->map.ram_size, m->ram.host))
 		return err_set(e, -EINVAL, "memory: cannot be placed");
 	/* The kernel waits for its readers of the memory slots, milliseconds;
 	 * loading needs only our own mapping. */
@@ -90,22 +90,22 @@ static int make_vm(struct machine *m, int kvm_fd, struct err *e)
 {
 	struct kvm_setup s = {
 		.cpus = m->cfg->cpus,
-		.ipa_bits = m->plan.map.ipa_bits,
+		.ipa_bits = m->plan->map.ipa_bits,
 		.pmu = m->offer.pmu,
 		.sve = m->offer.sve,
 		.pauth = m->offer.pauth,
 		.pmu_intid = INTID_PMU,
-		.steal_time = m->plan.map.steal_time,
+		.steal_time = m->plan->map.steal_time,
 		.stats = m->cfg->json_status,
-		.gicd = m->plan.map.gicd,
-		.its = m->plan.map.its,
-		.gicr_nr = m->plan.map.gicr_nr,
+		.gicd = m->plan->map.gicd,
+		.its = m->plan->map.its,
+		.gicr_nr = m->plan->map.gicr_nr,
 		.intid_limit = INTID_LIMIT,
 	};
 
-	for (u32 i = 0; i < m->plan.map.gicr_nr; i++) {
-		s.gicr[i].base = m->plan.map.gicr[i].base;
-		s.gicr[i].cpus = m->plan.map.gicr[i].cpus;
+	for (u32 i = 0; i < m->plan->map.gicr_nr; i++) {
+		s.gicr[i].base = m->plan->map.gicr[i].base;
+		s.gicr[i].cpus = m->plan->map.gicr[i].cpus;
 	}
 	m->kvm = kvm_create(kvm_fd, &s, e);
 	return m->kvm ? 0 : e->code;
@@ -118,7 +118,7 @@ static int make_core(struct machine *m, struct err *e)
 	int err = fd < 0 ? fd : resolve_all(m, fd, e);
 
 	if (!err)
-		err = plan_place(&m->plan, m->offer.pmu, m->offer.steal_time,
+		err = plan_place(m->plan, m->offer.pmu, m->offer.steal_time,
 				 e);
 	if (!err)
 		err = make_vm(m, fd, e);
@@ -146,7 +146,7 @@ static int finish_core(struct machine *m, struct err *e)
 static int open_console_file(struct machine *m, struct err *e)
 {
 	const char *path = m->cfg->console;
-	int others[] = { m->plan.image.fd, m->plan.initrd.fd };
+	int others[] = { m->plan->image.fd, m->plan->initrd.fd };
 	struct stat mine, other;
 
 	if (!path)
@@ -154,7 +154,7 @@ static int open_console_file(struct machine *m, struct err *e)
 	m->console_fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC |
 					   O_NOCTTY, 0666);
 	if (m->console_fd < 0 || fstat(m->console_fd, &mine))
-		return err_set(e, -errno, "console: open %s: %s", path,
+		return err_set(e, -EINVAL, "console: open %s: %s", path,
 			       strerror(errno));
 	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
 		if (others[i] >= 0 && !fstat(others[i], &other) &&
@@ -220,7 +220,7 @@ static int make_rtc(struct machine *m, struct err *e)
 	if (m->alarm_fd < 0)
 		return err_set(e, -errno, "timerfd: %s", strerror(errno));
 	m->rtc = pl031_create(&irq, &world);
-	return add_device(m, "PL031", m->plan.map.rtc, &pl031_mmio, m->rtc, e);
+	return add_device(m, "PL031", m->plan->map.rtc, &pl031_mmio, m->rtc, e);
 }
 
 /* A terminal whose job we are not in the foreground of would stop us. */
@@ -251,17 +251,15 @@ static int make_console(struct machine *m, struct err *e)
 		return e->code;
 	wire = console_wire(m->console);
 	m->uart = pl011_create(&irq, &wire);
-	return add_device(m, "PL011", m->plan.map.uart, &pl011_mmio, m->uart, e);
+	return add_device(m, "PL011", m->plan->map.uart, &pl011_mmio, m->uart, e);
 }
 
 /* --- the whole --- */
 
 static int build(struct machine *m, struct err *e)
 {
-	int err = plan_open(&m->plan, m->cfg, e);
+	int err = open_console_file(m, e);
 
-	if (!err)
-		err = open_console_file(m, e);
 	if (!err)
 		err = make_core(m, e);
 	if (err)
@@ -338,23 +336,22 @@ static void take_down(struct machine *m)
 	kvm_destroy(m->kvm);
 	ram_unmap(&m->ram);
 	free(m->fdt);
-	plan_close(&m->plan);
+	plan_close(m->plan);
 	if (m->alarm_fd >= 0)
 		close(m->alarm_fd);
 	if (m->console_fd >= 0)
 		close(m->console_fd);
 }
 
-void machine_run(const struct config *c, u64 start_ns,
-		 struct machine_outcome *o, struct err *e)
+void machine_run(struct plan *plan, u64 start_ns, struct machine_outcome *o,
+		 struct err *e)
 {
 	struct machine m = {
-		.cfg = c,
+		.cfg = plan->cfg,
+		.plan = plan,
 		.out = o,
 		.err = e,
 		.start_ns = start_ns,
-		.plan.image.fd = -1,
-		.plan.initrd.fd = -1,
 		.ram.fd = -1,
 		.console_fd = -1,
 		.alarm_fd = -1,

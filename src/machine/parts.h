@@ -38,8 +38,8 @@ struct machine {
 	struct err *err; /* of a run that failed */
 	u64 start_ns, first_ns; /* program start, first guest instruction */
 
-	struct plan plan;
-	void *fdt; /* a buffer of plan.fdt_size bytes */
+	struct plan *plan;
+	void *fdt; /* a buffer of plan->fdt_size bytes */
 
 	struct ram ram;
 	struct aside slot; /* adds it to the guest's memory */

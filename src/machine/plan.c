@@ -1,20 +1,19 @@
 #include <belfry/plan.h>
 
-int plan_open(struct plan *p, const struct config *c, struct err *e)
+bool plan_open(struct plan *p, const struct config *c, struct faults *f)
 {
-	int err;
+	size_t before = f->nr;
+	struct err e;
 
 	*p = (struct plan){ .cfg = c, .image.fd = -1, .initrd.fd = -1 };
-	err = image_open(&p->image, c->kernel, e);
-	if (err)
-		return err_prefix(e, "kernel");
-	if (!c->initrd)
-		return 0;
-	err = initrd_open(&p->initrd, c->initrd, e);
-	if (!err)
-		return 0;
+	if (image_open(&p->image, c->kernel, &e))
+		faults_add(f, "kernel: %s", e.msg);
+	if (c->initrd && initrd_open(&p->initrd, c->initrd, &e))
+		faults_add(f, "initrd: %s", e.msg);
+	if (f->nr == before)
+		return true;
 	plan_close(p);
-	return err_prefix(e, "initrd");
+	return false;
 }
 
 void plan_close(struct plan *p)
