@@ -55,15 +55,17 @@ void watch_destroy(struct watch *w)
 	free(w);
 }
 
-/* Past printk's "[    1.234567] " and, with caller ids, "[    T1] ". */
+/* Past printk's "[    1.234567] " or, with caller ids, "[    1.234567][    T1] ". */
 static const char *skip_stamps(const char *s, const char *end)
 {
 	while (s < end && *s == '[') {
 		const char *close = memchr(s, ']', (size_t)(end - s));
 
-		if (!close || close + 1 >= end || close[1] != ' ')
+		if (!close)
 			break;
-		s = close + 2;
+		s = close + 1;
+		if (s < end && *s == ' ')
+			s++;
 	}
 	return s;
 }
@@ -118,6 +120,7 @@ void watch_feed(struct watch *w, const u8 *buf, size_t len)
 		if (w->len == LINE_LEN) {
 			look(w, false);
 			w->len /= 2;
+			w->seen = w->len;
 			memmove(w->line, w->line + LINE_LEN - w->len,
 				w->len);
 		}

@@ -138,7 +138,7 @@ static bool seen_in_long_line(size_t before, size_t after, size_t piece)
 
 START_TEST(long_lines)
 {
-	static const size_t pieces[] = { 1, 7 };
+	static const size_t pieces[] = { 1, 7, 512, 1024, 1 << 20 };
 
 	for (size_t p = 0; p < ARRAY_SIZE(pieces); p++)
 		for (size_t before = 0; before < 2200; before++)
@@ -160,6 +160,8 @@ START_TEST(panics)
 		{ PANIC ": VFS: Unable to mount\n", true, false },
 		{ "[    1.234567] " PANIC ": x\r\n", true, false },
 		{ "[    1.234567] [    T1] " PANIC ": x\r\n", true, false },
+		{ "[    1.234567][    T1] " PANIC ": x\r\n", true, false },
+		{ "[12345.678901][ T4321] " PANIC ": x\r\n", true, false },
 		{ PANIC, false, false }, /* the line may yet go on */
 		{ "# echo '" PANIC "'\n", false, false },
 		{ "[x] y " PANIC "\n", false, false },
