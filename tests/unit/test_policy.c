@@ -65,17 +65,16 @@ START_TEST(verdicts)
 		{ SYS_tgkill, { me + 1, 5, SIGUSR1 }, false, false },
 		{ SYS_tgkill, { 1, me, SIGKILL }, false, false },
 		{ SYS_kill, { me, SIGKILL }, false, false },
-		/* Only the loop allocates, waits on the ring and reads files.
-		 */
+		/* Only the loop waits on the ring and reads files. */
 		{ SYS_io_uring_enter, { 0 }, false, true },
 		{ SYS_io_uring_setup, { 0 }, false, false },
 		{ SYS_io_uring_register, { 0 }, false, false },
 		{ SYS_pread64, { 0 }, false, true },
 		{ SYS_read, { 0 }, false, false },
 		{ SYS_brk, { 0 }, false, true },
-		{ SYS_mmap, { 0, 1, PROT_READ | PROT_WRITE }, false, true },
+		{ SYS_mmap, { 0, 1, PROT_READ | PROT_WRITE }, true, true },
 		{ SYS_mmap, { 0, 1, PROT_READ | PROT_EXEC }, false, false },
-		{ SYS_mprotect, { 0, 1, PROT_READ }, false, true },
+		{ SYS_mprotect, { 0, 1, PROT_READ }, true, true },
 		{ SYS_mprotect, { 0, 1, PROT_EXEC }, false, false },
 		/* No new things, no other programs, no other processes. */
 		{ SYS_openat, { 0 }, false, false },
@@ -281,6 +280,22 @@ static void assert_in_loop(const struct policy *p)
 	assert(p == NULL && "the loop is right");
 }
 
+static void *assert_in_thread(void *vcpu)
+{
+	enter(vcpu);
+	assert(vcpu == NULL && "the vCPU is right");
+	return NULL;
+}
+
+static void assert_in_vcpu(const struct policy *p)
+{
+	struct sandbox vcpu = p->vcpu;
+	pthread_t t;
+
+	if (!pthread_create(&t, NULL, assert_in_thread, &vcpu))
+		pthread_join(t, NULL);
+}
+
 /* Our own bugs are reported as such, not as what abort() oversteps. */
 static void check_assertion(void (*child)(const struct policy *p),
 			    const char *what)
@@ -298,6 +313,12 @@ static void check_assertion(void (*child)(const struct policy *p),
 START_TEST(assertions_in_the_loop)
 {
 	check_assertion(assert_in_loop, "the loop is right");
+}
+END_TEST
+
+START_TEST(assertions_in_a_vcpu)
+{
+	check_assertion(assert_in_vcpu, "the vCPU is right");
 }
 END_TEST
 
@@ -356,4 +377,5 @@ START_TEST(the_terminal_is_restored)
 END_TEST
 
 UNIT_MAIN("policy", verdicts, refusals_by_mode, a_run_and_its_end,
-	  assertions_in_the_loop, the_terminal_is_restored)
+	  assertions_in_the_loop, assertions_in_a_vcpu,
+	  the_terminal_is_restored)
