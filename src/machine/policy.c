@@ -27,6 +27,8 @@ static const struct sandbox_allow common[] = {
 	SANDBOX_CALL(munmap, "glibc: likewise"),
 	NOT_EXECUTABLE(mmap, "malloc: in assert, and on a reset"),
 	NOT_EXECUTABLE(mprotect, "malloc: a heap that grows"),
+	SANDBOX_ARG(ioctl, 1, ~0u, TCSETSW, "restore the terminal, dying too"),
+	SANDBOX_ARG(ioctl, 1, ~0u, TCGETS, "glibc: likewise; stdio"),
 	SANDBOX_CALL(exit, "end of a thread"),
 	SANDBOX_CALL(exit_group, "end of the process"),
 	SANDBOX_CALL(gettid, "glibc: abort"),
@@ -42,8 +44,6 @@ static const struct sandbox_allow loop_only[] = {
 	SANDBOX_CALL(mremap, "malloc: likewise"),
 	SANDBOX_CALL(close, "taking the machine down"),
 	SANDBOX_CALL(getrusage, "peak memory for --json-status"),
-	SANDBOX_ARG(ioctl, 1, ~0u, TCSETSW, "restore the terminal"),
-	SANDBOX_ARG(ioctl, 1, ~0u, TCGETS, "glibc: stdio on a terminal"),
 	SANDBOX_CALL(fstat, "glibc: stdio"),
 #ifdef SYS_newfstatat
 	SANDBOX_CALL(newfstatat, "glibc: stdio"),

@@ -98,7 +98,7 @@ START_TEST(verdicts)
 		{ SYS_ioctl, { 9, KVM_SET_USER_MEMORY_REGION }, false, false },
 		{ SYS_ioctl, { 9, KVM_CREATE_DEVICE }, false, false },
 		/* The terminal may be restored, not typed into. */
-		{ SYS_ioctl, { 0, TCSETSW }, false, true },
+		{ SYS_ioctl, { 0, TCSETSW }, true, true },
 		{ SYS_ioctl, { 0, TIOCSTI }, false, false },
 	};
 	struct policy p;
@@ -346,6 +346,40 @@ static void overstep_with_terminal(const struct policy *p)
 	exit(7);
 }
 
+static void *vcpu_oversteps(void *vcpu)
+{
+	enter(vcpu);
+	syscall(SYS_openat, -1, "", 0);
+	exit(7);
+}
+
+static void *vcpu_aborts(void *vcpu)
+{
+	enter(vcpu);
+	abort();
+}
+
+static void with_vcpu(const struct policy *p, void *(*does)(void *vcpu))
+{
+	struct sandbox vcpu = p->vcpu;
+	pthread_t t;
+
+	if (login_tty(dup(slave)) || !tty_raw(STDIN_FILENO) ||
+	    pthread_create(&t, NULL, does, &vcpu))
+		_exit(6);
+	pthread_join(t, NULL);
+}
+
+static void overstep_in_vcpu(const struct policy *p)
+{
+	with_vcpu(p, vcpu_oversteps);
+}
+
+static void abort_in_vcpu(const struct policy *p)
+{
+	with_vcpu(p, vcpu_aborts);
+}
+
 static void abort_with_terminal(const struct policy *p)
 {
 	take_terminal(p);
@@ -354,9 +388,10 @@ static void abort_with_terminal(const struct policy *p)
 
 START_TEST(the_terminal_is_restored)
 {
-	void (*const ends[])(const struct policy *p) = { end_with_terminal,
-							 overstep_with_terminal,
-							 abort_with_terminal };
+	void (*const ends[])(const struct policy *p) = {
+		end_with_terminal, overstep_with_terminal, abort_with_terminal,
+		overstep_in_vcpu, abort_in_vcpu
+	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(ends); i++) {
 		struct termios before, after;
