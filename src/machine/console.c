@@ -141,11 +141,12 @@ static void next_burst(struct console *c)
 			pl011_tx_ready(c->uart);
 		if (!c->burst_len)
 			break;
-		watch_burst(c);
 		if (c->setup.out >= 0)
 			write_out(c);
 		else if (c->setup.file >= 0)
 			write_file(c);
+		/* Last: what is seen may end in console_drain. */
+		watch_burst(c);
 	}
 	if (c->draining && !writing(c)) {
 		c->draining = false;

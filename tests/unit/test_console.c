@@ -40,6 +40,7 @@ struct bench {
 	int its_in, its_out; /* its ends */
 	int events[CONSOLE_DRAINED + 1];
 	bool stop_at_event; /* the first one; else at CONSOLE_DRAINED */
+	bool drain_at_event;
 
 	/* The guest. */
 	void (*guest)(struct bench *b);
@@ -71,6 +72,8 @@ static void on_event(void *ctx, enum console_event event)
 	b->events[event]++;
 	if (event == CONSOLE_DRAINED || b->stop_at_event)
 		loop_stop(b->loop);
+	else if (b->drain_at_event)
+		console_drain(b->console);
 }
 
 static void on_guest_off(void *ctx)
@@ -779,6 +782,29 @@ START_TEST(a_panic)
 }
 END_TEST
 
+/* What ends a run drains the console: with what ended it, and once. */
+START_TEST(expected_text_is_written_too)
+{
+	struct bench *b = bench_init(0, -1, "^two:");
+	struct reader r = { .at_once = 4096 };
+	struct err e = { 0 };
+
+	b->drain_at_event = true;
+	b->guest = guest_says_expected;
+	reader_start(&r, b->out);
+	console_start(b->console, b->uart);
+	ck_assert_int_eq(pthread_create(&b->thread, NULL, guest_main, b), 0);
+	ck_assert_int_eq(loop_run(b->loop, &e), 0);
+	b->quit = true;
+	pthread_join(b->thread, NULL);
+	ck_assert_int_eq(b->events[CONSOLE_DRAINED], 1);
+	reader_finish(&r, b);
+	ck_assert_str_eq((char *)r.got, "one\ntwo: ");
+	free(r.got);
+	bench_fini(b);
+}
+END_TEST
+
 START_TEST(draining_nothing)
 {
 	struct bench *b = bench_init(0, -1, NULL);
@@ -831,4 +857,5 @@ UNIT_MAIN("console", output_is_complete_and_in_order,
 	  input_waits_for_the_guest, the_end_of_input_costs_nothing,
 	  input_that_fails_costs_nothing, a_pipe_that_does_not_block,
 	  a_terminal_that_does_not_block, escapes, a_break, expected_text,
-	  a_panic, draining_nothing, an_expression_that_does_not_compile)
+	  expected_text_is_written_too, a_panic, draining_nothing,
+	  an_expression_that_does_not_compile)
