@@ -11,7 +11,10 @@
 #include <unistd.h>
 
 #define OUT_LEN 4096 /* a power of two */
-#define IN_LEN	256
+#define IN_LEN	256 /* a read */
+/* What may wait for a guest that does not read, before input is read no more:
+ * enough for the operator to get out with Ctrl-A x all the same. */
+#define IN_KEPT 4096
 
 /* Long enough to collect a burst, too short for a person to notice. */
 #define COLLECT_NS 2000000
@@ -43,7 +46,7 @@ struct console {
 	bool draining;
 
 	bool armed; /* Ctrl-A was seen */
-	u8 in_raw[IN_LEN], in[IN_LEN];
+	u8 in_raw[IN_LEN], in[IN_KEPT];
 	size_t in_len, in_done;
 	struct loop_op in_op;
 	struct loop_event room; /* the UART can take input again */
@@ -220,7 +223,15 @@ static void read_input(struct console *c)
 		  sizeof(c->in_raw));
 }
 
-/* Give the UART what it takes; read on only when it has it all. */
+/* For as long as what comes can wait here if the UART does not take it. */
+static void read_on(struct console *c)
+{
+	if (c->in_len - c->in_done <= IN_KEPT - IN_LEN && !c->in_op.busy &&
+	    c->setup.in >= 0)
+		read_input(c);
+}
+
+/* Give the UART what it takes. */
 static void push_input(struct console *c)
 {
 	size_t n = pl011_receive(c->uart, c->in + c->in_done,
@@ -229,8 +240,7 @@ static void push_input(struct console *c)
 	c->closed = !n && c->in_done < c->in_len;
 	c->in_done += n;
 	c->in_bytes += n;
-	if (c->in_done == c->in_len && !c->in_op.busy && c->setup.in >= 0)
-		read_input(c);
+	read_on(c);
 }
 
 static void take_byte(struct console *c, u8 byte)
@@ -261,6 +271,7 @@ static void take_byte(struct console *c, u8 byte)
 static void in_done(struct loop_op *op, int result)
 {
 	struct console *c = op->ctx;
+	bool waits;
 
 	if (result == -EINTR || result == -EAGAIN) {
 		read_input(c);
@@ -270,10 +281,17 @@ static void in_done(struct loop_op *op, int result)
 		c->setup.in = -1;
 		return;
 	}
-	c->in_len = c->in_done = 0;
+	waits = c->in_done < c->in_len;
+	c->in_len -= c->in_done;
+	memmove(c->in, c->in + c->in_done, c->in_len);
+	c->in_done = 0;
 	for (int i = 0; i < result; i++)
 		take_byte(c, c->in_raw[i]);
-	push_input(c);
+	/* If some waited before, the UART will say when it has room. */
+	if (waits)
+		read_on(c);
+	else
+		push_input(c);
 }
 
 static void opening_done(struct loop_op *op, int result)

@@ -694,6 +694,23 @@ START_TEST(a_terminal_that_does_not_block)
 }
 END_TEST
 
+/* A guest that does not read is when one wants out most. */
+START_TEST(escapes_past_a_deaf_guest)
+{
+	struct bench *b = bench_init(NO_OUT, -1, NULL);
+
+	console_start(b->console, b->uart);
+	for (int i = 0; i < 100; i++) {
+		ck_assert_int_eq(write(b->in, "q", 1), 1);
+		work_during(b, MS);
+	}
+	ck_assert_int_eq(write(b->in, "\1x", 2), 2);
+	work_during(b, 50 * MS);
+	ck_assert_int_eq(b->events[CONSOLE_QUIT], 1);
+	bench_fini(b);
+}
+END_TEST
+
 static void guest_reads_three(struct bench *b)
 {
 	b->len = 3;
@@ -856,6 +873,6 @@ UNIT_MAIN("console", output_is_complete_and_in_order,
 	  a_file_that_cannot_be_written, input_is_paced,
 	  input_waits_for_the_guest, the_end_of_input_costs_nothing,
 	  input_that_fails_costs_nothing, a_pipe_that_does_not_block,
-	  a_terminal_that_does_not_block, escapes, a_break, expected_text,
-	  expected_text_is_written_too, a_panic, draining_nothing,
-	  an_expression_that_does_not_compile)
+	  a_terminal_that_does_not_block, escapes_past_a_deaf_guest, escapes,
+	  a_break, expected_text, expected_text_is_written_too, a_panic,
+	  draining_nothing, an_expression_that_does_not_compile)
