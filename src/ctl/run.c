@@ -1,6 +1,8 @@
 #include <belfry/ctl.h>
 #include <belfry/log.h>
 #include <belfry/machine.h>
+#include <belfry/sandbox.h>
+#include <belfry/tty.h>
 
 #include <errno.h>
 #include <stdio.h>
@@ -97,6 +99,7 @@ int cmd_run(int argc, char **argv)
 	int status = STATUS_USAGE;
 
 	clock_gettime(CLOCK_MONOTONIC, &start);
+	sandbox_on_violation(STATUS_SANDBOX, tty_restore);
 	if (ctl_open(&c, &p, argc, argv)) {
 		machine_run(&p, (u64)start.tv_sec * 1000000000 +
 					(u64)start.tv_nsec,
