@@ -51,6 +51,6 @@ void console_restart(struct console *c);
 bool console_panicked(const struct console *c);
 bool console_expected(const struct console *c);
 /* Bytes written by, and read by, the guest so far. */
-void console_traffic(const struct console *c, u64 *out, u64 *in);
+void console_traffic(struct console *c, u64 *out, u64 *in);
 
 #endif

@@ -42,7 +42,8 @@ void dt_wide(struct dt *t, const char *name, const u64 *values, size_t nr);
 
 /*
  * Close the tree. Returns its length in bytes, at most @size, or -ENOSPC if it
- * did not fit, -EINVAL if nodes and properties were not properly nested.
+ * did not fit, -EINVAL for what else libfdt refused. That nodes end where they
+ * should is the caller's to see to.
  */
 MUST_CHECK int dt_finish(struct dt *t, struct err *e);
 

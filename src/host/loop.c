@@ -22,7 +22,7 @@ static int restrict_ring(struct io_uring *ring)
 	static const u8 allowed[] = {
 		IORING_OP_READ,	   IORING_OP_WRITE,
 		IORING_OP_TIMEOUT, IORING_OP_TIMEOUT_REMOVE,
-		IORING_OP_ASYNC_CANCEL,
+		IORING_OP_POLL_ADD, IORING_OP_ASYNC_CANCEL,
 	};
 	struct io_uring_restriction r[ARRAY_SIZE(allowed)] = { 0 };
 	int err;
@@ -139,6 +139,14 @@ void loop_write(struct loop *l, struct loop_op *op, int fd, const void *buf,
 	struct io_uring_sqe *sqe = start(l, op);
 
 	io_uring_prep_write(sqe, fd, buf, (unsigned)len, (u64)-1);
+	io_uring_sqe_set_data(sqe, op);
+}
+
+void loop_poll(struct loop *l, struct loop_op *op, int fd, u32 events)
+{
+	struct io_uring_sqe *sqe = start(l, op);
+
+	io_uring_prep_poll_add(sqe, fd, events);
 	io_uring_sqe_set_data(sqe, op);
 }
 

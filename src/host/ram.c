@@ -108,7 +108,11 @@ int ram_map(struct ram *r, u64 size, enum ram_backing backing, u64 huge_page,
 	(void)madvise(r->host, size, MADV_DONTDUMP);
 	if (!prefault || !madvise(r->host, size, MADV_POPULATE_WRITE))
 		return 0;
-	err = too_little(size, errno, e);
+	if (errno == EINVAL)
+		err = err_set(e, -ENOTSUP,
+			      "memory-prefault: this host's kernel cannot (it came with Linux 5.14)");
+	else
+		err = too_little(size, errno, e);
 out:
 	ram_unmap(r);
 	return err;

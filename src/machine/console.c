@@ -5,6 +5,7 @@
 #include <belfry/log.h>
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/timerfd.h>
@@ -42,13 +43,13 @@ struct console {
 
 	u8 burst[OUT_LEN]; /* being written */
 	size_t burst_len, burst_done;
-	struct loop_op out_op, file_op;
+	struct loop_op out_op, out_wait_op, file_op;
 	bool draining;
 
 	bool armed; /* Ctrl-A was seen */
 	u8 in_raw[IN_LEN], in[IN_KEPT];
 	size_t in_len, in_done;
-	struct loop_op in_op;
+	struct loop_op in_op, in_wait_op;
 	struct loop_event room; /* the UART can take input again */
 	bool closed;		/* it took none of the last */
 	struct loop_op opening_op;
@@ -133,7 +134,7 @@ static void write_file(struct console *c)
 
 static bool writing(const struct console *c)
 {
-	return c->out_op.busy || c->file_op.busy;
+	return c->out_op.busy || c->out_wait_op.busy || c->file_op.busy;
 }
 
 /* Begin the next burst, if none is under way and there is something. */
@@ -161,8 +162,14 @@ static void next_burst(struct console *c)
 static bool go_on(struct console *c, int result)
 {
 	c->burst_done += result > 0 ? (size_t)result : 0;
-	return result == -EINTR || result == -EAGAIN ||
+	return result == -EINTR ||
 	       (result >= 0 && c->burst_done < c->burst_len);
+}
+
+/* Others may have made our descriptors non-blocking: a shell's, say. */
+static void out_ready(struct loop_op *op, int result)
+{
+	write_out(op->ctx);
 }
 
 static void out_done(struct loop_op *op, int result)
@@ -171,6 +178,11 @@ static void out_done(struct loop_op *op, int result)
 
 	if (go_on(c, result)) {
 		write_out(c);
+		return;
+	}
+	if (result == -EAGAIN) {
+		loop_poll(c->setup.loop, &c->out_wait_op, c->setup.out,
+			  POLLOUT);
 		return;
 	}
 	/* Whoever read it is gone: the guest need not know. */
@@ -226,7 +238,8 @@ static void read_input(struct console *c)
 /* For as long as what comes can wait here if the UART does not take it. */
 static void read_on(struct console *c)
 {
-	if (c->in_len - c->in_done <= IN_KEPT - IN_LEN && !c->in_op.busy &&
+	if (c->in_len - c->in_done <= IN_KEPT - IN_LEN &&
+	    !c->in_op.busy && !c->in_wait_op.busy &&
 	    c->setup.in >= 0)
 		read_input(c);
 }
@@ -267,14 +280,23 @@ static void take_byte(struct console *c, u8 byte)
 	}
 }
 
+static void in_ready(struct loop_op *op, int result)
+{
+	read_input(op->ctx);
+}
+
 /* End of file and errors alike: there will be no more input, and no asking. */
 static void in_done(struct loop_op *op, int result)
 {
 	struct console *c = op->ctx;
 	bool waits;
 
-	if (result == -EINTR || result == -EAGAIN) {
+	if (result == -EINTR) {
 		read_input(c);
+		return;
+	}
+	if (result == -EAGAIN) {
+		loop_poll(c->setup.loop, &c->in_wait_op, c->setup.in, POLLIN);
 		return;
 	}
 	if (result <= 0) {
@@ -341,6 +363,8 @@ struct console *console_create(const struct console_setup *s, struct err *e)
 	c->out_op = (struct loop_op){ .done = out_done, .ctx = c };
 	c->file_op = (struct loop_op){ .done = file_done, .ctx = c };
 	c->in_op = (struct loop_op){ .done = in_done, .ctx = c };
+	c->in_wait_op = (struct loop_op){ .done = in_ready, .ctx = c };
+	c->out_wait_op = (struct loop_op){ .done = out_ready, .ctx = c };
 	c->opening_op = (struct loop_op){ .done = opening_done, .ctx = c };
 	c->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
 	if (c->timer_fd < 0) {
@@ -396,8 +420,10 @@ bool console_expected(const struct console *c)
 	return watch_expected(c->watch);
 }
 
-void console_traffic(const struct console *c, u64 *out, u64 *in)
+void console_traffic(struct console *c, u64 *out, u64 *in)
 {
+	lock_take(&c->lock);
 	*out = c->out_bytes;
+	lock_drop(&c->lock);
 	*in = c->in_bytes;
 }

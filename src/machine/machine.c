@@ -320,7 +320,7 @@ static void report(struct machine *m)
 
 	o->exits = kvm_exits(m->kvm, &o->mmio_exits);
 	console_traffic(m->console, &o->console_out, &o->console_in);
-	o->guest_faults = m->bus.faults.count;
+	o->guest_faults = guest_faults(m);
 }
 
 static void take_down(struct machine *m)

@@ -84,6 +84,9 @@ void power_console_event(void *machine, enum console_event event);
 /* The guest is gone and its console written: what shall we say happened? */
 void power_judge(struct machine *m);
 
+/* Accesses of the guest that nothing answers. */
+u64 guest_faults(const struct machine *m);
+
 u64 now_ns(void);
 
 #endif

@@ -15,6 +15,9 @@
 #define NS_PER_S  1000000000ull
 #define NS_PER_MS 1000000ull
 
+/* How long a run that timed out waits for its console to be read. */
+#define DRAIN_NS (2 * NS_PER_S)
+
 u64 now_ns(void)
 {
 	struct timespec t;
@@ -52,14 +55,11 @@ static bool take_ask(struct machine *m, struct guest_ask *ask)
 	return ask->pending;
 }
 
-static int reset(struct machine *m, struct err *e)
+/* The last boot's words are out: begin the next. */
+static int restart(struct machine *m, struct err *e)
 {
-	struct guest_ask late;
-	int err;
+	int err = kvm_reset(m->kvm, e);
 
-	vcpus_pause(m->vcpus);
-	take_ask(m, &late); /* of the boot that is over */
-	err = kvm_reset(m->kvm, e);
 	if (err)
 		return err;
 	pl011_reset(m->uart);
@@ -75,13 +75,27 @@ static int reset(struct machine *m, struct err *e)
 
 static void handle_reset(struct machine *m)
 {
-	struct err e = { 0 };
+	struct guest_ask late;
 
 	if (m->cfg->no_reboot) {
 		end(m, END_RESET);
 		return;
 	}
-	if (!reset(m, &e))
+	vcpus_pause(m->vcpus);
+	take_ask(m, &late); /* of the boot that is over */
+	console_drain(m->console);
+}
+
+/* A drain is the end of a boot, or of the run. */
+static void drained(struct machine *m)
+{
+	struct err e = { 0 };
+
+	if (m->ending) {
+		loop_stop(m->loop);
+		return;
+	}
+	if (!restart(m, &e))
 		return;
 	err_prefix(&e, "guest reset");
 	*m->err = e;
@@ -125,7 +139,12 @@ void power_asked(void *machine, u32 cpu, enum vcpu_request request,
 	loop_event_fire(&m->asked);
 }
 
-static void show_status(const struct machine *m)
+u64 guest_faults(const struct machine *m)
+{
+	return m->bus.faults.count + vcpus_faults(m->vcpus);
+}
+
+static void show_status(struct machine *m)
 {
 	u64 run_ms = (now_ns() - m->first_ns) / NS_PER_MS;
 	u64 out, in;
@@ -137,7 +156,7 @@ static void show_status(const struct machine *m)
 		 (unsigned long long)(m->cfg->memory / MIB),
 		 (unsigned long long)m->out->resets, (unsigned long long)out,
 		 (unsigned long long)in,
-		 (unsigned long long)m->bus.faults.count);
+		 (unsigned long long)guest_faults(m));
 }
 
 void power_console_event(void *machine, enum console_event event)
@@ -160,15 +179,24 @@ void power_console_event(void *machine, enum console_event event)
 		show_status(m);
 		break;
 	case CONSOLE_DRAINED:
-		loop_stop(m->loop);
+		drained(m);
 		break;
 	}
 }
 
+/* Also the limit for whoever does not read what the guest wrote. */
 static void timeout_done(struct loop_op *op, int result)
 {
-	if (!result)
-		end(op->ctx, END_TIMEOUT);
+	struct machine *m = op->ctx;
+
+	if (result)
+		return;
+	if (m->ending) {
+		loop_stop(m->loop);
+		return;
+	}
+	loop_timer(m->loop, op, DRAIN_NS);
+	end(m, END_TIMEOUT);
 }
 
 static void wait_for_signal(struct machine *m)

@@ -210,6 +210,11 @@ void vcpus_pause(struct vcpus *v)
 	wait_until_waiting(v);
 }
 
+u64 vcpus_faults(const struct vcpus *v)
+{
+	return v->faults.count;
+}
+
 void vcpus_destroy(struct vcpus *v)
 {
 	if (!v)

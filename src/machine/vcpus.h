@@ -37,4 +37,7 @@ void vcpus_destroy(struct vcpus *v);
 void vcpus_run(struct vcpus *v);
 void vcpus_pause(struct vcpus *v);
 
+/* Accesses that could not be decoded, so far. Any thread. */
+u64 vcpus_faults(const struct vcpus *v);
+
 #endif

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/io_uring.h>
+#include <poll.h>
 #include <pthread.h>
 #include <seccomp.h>
 #include <stdio.h>
@@ -65,6 +66,32 @@ static u64 now_ns(void)
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (u64)t.tv_sec * 1000000000 + (u64)t.tv_nsec;
 }
+
+/* For a descriptor that gives -EAGAIN where others would wait. */
+START_TEST(polls)
+{
+	struct loop *l = new_loop();
+	struct probe p = probe_init(l), w = probe_init(l);
+	int fd[2];
+
+	p.op.ctx = &p;
+	w.op.ctx = &w;
+	w.stop_after = 0;
+	ck_assert_int_eq(pipe(fd), 0);
+	loop_poll(l, &p.op, fd[0], POLLIN);
+	loop_write(l, &w.op, fd[1], "x", 1);
+	run(l);
+	ck_assert_int_eq(w.calls, 1);
+	ck_assert_int_eq(p.calls, 1);
+	ck_assert_int_eq(p.result, POLLIN);
+
+	p.calls = 0;
+	loop_poll(l, &p.op, fd[1], POLLOUT);
+	run(l);
+	ck_assert_int_eq(p.result, POLLOUT);
+	loop_destroy(l);
+}
+END_TEST
 
 START_TEST(reads_and_writes)
 {
@@ -313,7 +340,7 @@ START_TEST(the_kernel_refuses_other_operations)
 {
 	static const u8 others[] = { IORING_OP_OPENAT,   IORING_OP_CLOSE,
 				     IORING_OP_SENDMSG,  IORING_OP_CONNECT,
-				     IORING_OP_UNLINKAT, IORING_OP_POLL_ADD,
+				     IORING_OP_UNLINKAT, IORING_OP_POLL_REMOVE,
 				     IORING_OP_READV,    IORING_OP_NOP };
 	struct loop *l = new_loop();
 	struct io_uring_sqe *sqes = submission_entries();
@@ -386,7 +413,7 @@ START_TEST(a_kernel_without_the_flags)
 }
 END_TEST
 
-UNIT_MAIN("loop", reads_and_writes, failures_are_results,
+UNIT_MAIN("loop", reads_and_writes, polls, failures_are_results,
 	  files_are_written_in_order, a_timer_waits, cancelled_operations,
 	  more_than_fit_the_ring, events_from_another_thread,
 	  an_idle_loop_costs_nothing, the_kernel_refuses_other_operations,
