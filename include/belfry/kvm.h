@@ -132,7 +132,7 @@ struct kvm_request {
 extern const struct kvm_request kvm_vcpu_requests[], kvm_loop_requests[];
 
 /* All exits of all vCPUs so far, as the kernel counts them; 0 if not asked
- * for in the setup. *@user: those that came to us for MMIO. */
+ * for in the setup, or by a kernel that does not count (before 5.14). *@user: those that came to us for MMIO. */
 u64 kvm_exits(const struct kvm *k, u64 *user);
 
 #endif

@@ -11,7 +11,7 @@
 
 /* How a run ended. */
 enum machine_end {
-	END_FAILED,	/* the host, or Belfry: the error says what */
+	END_FAILED,	/* it could not begin, or go on: the error says why */
 	END_OFF,	/* the guest powered off */
 	END_RESET,	/* the guest reset, and was not to be restarted */
 	END_CRASHED,	/* kernel panic, or a state that cannot be run */
@@ -24,6 +24,7 @@ enum machine_end {
 
 struct machine_outcome {
 	enum machine_end end;
+	bool refused; /* END_FAILED because of what the operator gave */
 	bool started; /* the guest ran at all: a failure came later */
 	int signal;   /* END_SIGNAL */
 	u64 setup_ns; /* program start to the guest's first instruction */
@@ -39,8 +40,7 @@ struct machine_outcome {
  * Run an opened plan; closes it. The calling thread becomes the event loop, and
  * stays sandboxed if the configuration says so: call once, then only report and
  * exit. @start_ns: CLOCK_MONOTONIC when the program began.
- * END_FAILED comes with @e; before the guest ran, its code is -EINVAL or -ENOSPC
- * for what the operator should change, anything else for what the host lacks.
+ * END_FAILED comes with @e.
  */
 void machine_run(struct plan *plan, u64 start_ns, struct machine_outcome *o,
 		 struct err *e);

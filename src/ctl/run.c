@@ -25,11 +25,10 @@ static const struct {
 	[END_SIGNAL] = { "signal", STATUS_OK },
 };
 
-static int exit_status(const struct machine_outcome *o, const struct err *e)
+static int exit_status(const struct machine_outcome *o)
 {
 	if (o->end == END_FAILED && !o->started)
-		return e->code == -EINVAL || e->code == -ENOSPC ? STATUS_USAGE :
-								  STATUS_HOST;
+		return o->refused ? STATUS_USAGE : STATUS_HOST;
 	if (o->end == END_SIGNAL)
 		return 128 + o->signal;
 	return ends[o->end].status;
@@ -104,7 +103,7 @@ int cmd_run(int argc, char **argv)
 		machine_run(&p, (u64)start.tv_sec * 1000000000 +
 					(u64)start.tv_nsec,
 			    &o, &e);
-		status = exit_status(&o, &e);
+		status = exit_status(&o);
 		say(&c, &o, &e);
 		if (c.json_status)
 			print_json(&o, status);

@@ -21,8 +21,8 @@ static int restrict_ring(struct io_uring *ring)
 {
 	static const u8 allowed[] = {
 		IORING_OP_READ,	   IORING_OP_WRITE,
-		IORING_OP_TIMEOUT, IORING_OP_TIMEOUT_REMOVE,
-		IORING_OP_POLL_ADD, IORING_OP_ASYNC_CANCEL,
+		IORING_OP_TIMEOUT, IORING_OP_POLL_ADD,
+		IORING_OP_ASYNC_CANCEL,
 	};
 	struct io_uring_restriction r[ARRAY_SIZE(allowed)] = { 0 };
 	int err;
@@ -210,10 +210,11 @@ static void event_done(struct loop_op *op, int result)
 {
 	struct loop_event *v = container_of(op, struct loop_event, op);
 
-	if (result < 0)
+	if (result < 0 && result != -EINTR && result != -EAGAIN)
 		return;
 	loop_read(v->loop, &v->op, v->fd, &v->count, sizeof(v->count));
-	v->fired(v->ctx);
+	if (result > 0)
+		v->fired(v->ctx);
 }
 
 int loop_event_init(struct loop_event *v, struct loop *l,

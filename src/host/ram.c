@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
@@ -71,16 +72,25 @@ static int map_private(struct ram *r, struct err *e)
 static int map_shared(struct ram *r, bool huge, u64 page, struct err *e)
 {
 	unsigned flags = MFD_CLOEXEC;
+	struct stat st;
 
 	if (huge)
 		flags |= MFD_HUGETLB;
 	if (page)
 		flags |= (unsigned)__builtin_ctzll(page) << MFD_HUGE_SHIFT;
+	r->fd = memfd_create("guest-ram", flags);
+	if (r->fd < 0 && page)
+		return err_set(e, -errno,
+			       "memory-backing: this host has no huge pages of %llu MiB (%s)",
+			       (unsigned long long)(page / MIB),
+			       strerror(errno));
+	/* Only now is the host's default known. */
+	if (r->fd >= 0 && huge && !fstat(r->fd, &st))
+		page = (u64)st.st_blksize;
 	if (page && r->size % page)
 		return err_set(e, -EINVAL,
 			       "memory: must be a multiple of %llu MiB with this memory-backing",
 			       (unsigned long long)(page / MIB));
-	r->fd = memfd_create("guest-ram", flags);
 	if (r->fd >= 0 && !ftruncate(r->fd, (off_t)r->size))
 		r->host = mmap(NULL, r->size, PROT_READ | PROT_WRITE,
 			       MAP_SHARED, r->fd, 0);

@@ -65,9 +65,15 @@ void sandbox_on_violation(int exit_status, void (*cleanup)(void))
 	struct sigaction sa = { .sa_sigaction = on_violation,
 				.sa_flags = SA_SIGINFO };
 
+	sigset_t sys;
+
 	violation.exit_status = exit_status;
 	violation.cleanup = cleanup;
 	sigaction(SIGSYS, &sa, NULL);
+	/* Whoever started us may have blocked it. */
+	sigemptyset(&sys);
+	sigaddset(&sys, SIGSYS);
+	pthread_sigmask(SIG_UNBLOCK, &sys, NULL);
 }
 
 static int add_row(scmp_filter_ctx ctx, const struct sandbox_allow *a)

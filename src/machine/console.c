@@ -140,7 +140,9 @@ static bool writing(const struct console *c)
 /* Begin the next burst, if none is under way and there is something. */
 static void next_burst(struct console *c)
 {
-	while (!writing(c)) {
+	do {
+		if (writing(c))
+			return;
 		if (take_burst(c))
 			pl011_tx_ready(c->uart);
 		if (!c->burst_len)
@@ -151,7 +153,11 @@ static void next_burst(struct console *c)
 			write_file(c);
 		/* Last: what is seen may end in console_drain. */
 		watch_burst(c);
-	}
+		/* With nobody to write to, a guest that never pauses would keep
+		 * the loop here, and timers and signals waiting. */
+		if (!writing(c) && !c->draining)
+			arm_timer(c, 1);
+	} while (c->draining);
 	if (c->draining && !writing(c)) {
 		c->draining = false;
 		tell(c, CONSOLE_DRAINED);
@@ -221,7 +227,7 @@ static void timer_done(struct loop_op *op, int result)
 {
 	struct console *c = op->ctx;
 
-	if (result < 0)
+	if (result < 0 && result != -EINTR && result != -EAGAIN)
 		return;
 	wait_for_timer(c);
 	next_burst(c);

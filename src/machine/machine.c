@@ -117,9 +117,11 @@ static int make_core(struct machine *m, struct err *e)
 	int fd = kvm_open(e);
 	int err = fd < 0 ? fd : resolve_all(m, fd, e);
 
-	if (!err)
+	if (!err) {
 		err = plan_place(m->plan, m->offer.pmu, m->offer.steal_time,
 				 e);
+		m->out->refused = err;
+	}
 	if (!err)
 		err = make_vm(m, fd, e);
 	if (fd >= 0)
@@ -194,10 +196,11 @@ static void alarm_done(struct loop_op *op, int result)
 {
 	struct machine *m = op->ctx;
 
-	if (result < 0)
+	if (result < 0 && result != -EINTR && result != -EAGAIN)
 		return;
 	wait_for_alarm(m);
-	pl031_alarm(m->rtc);
+	if (result > 0)
+		pl031_alarm(m->rtc);
 }
 
 static int add_device(struct machine *m, const char *name, gpa_t at,
@@ -260,6 +263,7 @@ static int build(struct machine *m, struct err *e)
 {
 	int err = open_console_file(m, e);
 
+	m->out->refused = err;
 	if (!err)
 		err = make_core(m, e);
 	if (err)
@@ -272,8 +276,10 @@ static int build(struct machine *m, struct err *e)
 		err = make_console(m, e);
 	if (!err)
 		err = make_rtc(m, e);
-	if (!err)
-		err = machine_load(m, e);
+	if (err)
+		return err;
+	err = machine_load(m, e);
+	m->out->refused = err;
 	return err ? err : finish_core(m, e);
 }
 

@@ -65,7 +65,7 @@ struct machine {
 	struct guest_ask ask; /* the first one; under asked_lock */
 	int signal_fd;
 	struct signalfd_siginfo signal_info;
-	struct loop_op signal_op, timeout_op;
+	struct loop_op signal_op, timeout_op, drain_op;
 	bool ending;
 };
 

@@ -12,6 +12,10 @@
 
 #define ROWS_MAX 64
 
+/* The C library's headers hide struct termios2, so spelled out. */
+#define TCGETS2_REQUEST	 0x802c542a
+#define TCSETSW2_REQUEST 0x402c542c
+
 /* Memory may be had, but never to run code from. */
 #define NOT_EXECUTABLE(call, why) SANDBOX_ARG(call, 2, PROT_EXEC, 0, why)
 
@@ -27,6 +31,9 @@ static const struct sandbox_allow common[] = {
 	SANDBOX_CALL(munmap, "glibc: likewise"),
 	NOT_EXECUTABLE(mmap, "malloc: in assert, and on a reset"),
 	NOT_EXECUTABLE(mprotect, "malloc: a heap that grows"),
+	SANDBOX_ARG(ioctl, 1, ~0u, TCSETSW2_REQUEST,
+		    "restore the terminal, glibc 2.42 and newer"),
+	SANDBOX_ARG(ioctl, 1, ~0u, TCGETS2_REQUEST, "likewise"),
 	SANDBOX_ARG(ioctl, 1, ~0u, TCSETSW, "restore the terminal, dying too"),
 	SANDBOX_ARG(ioctl, 1, ~0u, TCGETS, "glibc: likewise; stdio"),
 	SANDBOX_CALL(exit, "end of a thread"),

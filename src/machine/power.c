@@ -15,7 +15,7 @@
 #define NS_PER_S  1000000000ull
 #define NS_PER_MS 1000000ull
 
-/* How long a run that timed out waits for its console to be read. */
+/* How long a run that must end waits for its console to be read. */
 #define DRAIN_NS (2 * NS_PER_S)
 
 u64 now_ns(void)
@@ -35,6 +35,8 @@ static void end(struct machine *m, enum machine_end why)
 	m->out->end = why;
 	m->out->run_ns = now_ns() - m->first_ns;
 	vcpus_pause(m->vcpus);
+	if (why == END_TIMEOUT || why == END_QUIT || why == END_SIGNAL)
+		loop_timer(m->loop, &m->drain_op, DRAIN_NS);
 	console_drain(m->console);
 }
 
@@ -184,6 +186,13 @@ void power_console_event(void *machine, enum console_event event)
 	}
 }
 
+static void drain_done(struct loop_op *op, int result)
+{
+	struct machine *m = op->ctx;
+
+	loop_stop(m->loop);
+}
+
 /* Also the limit for whoever does not read what the guest wrote. */
 static void timeout_done(struct loop_op *op, int result)
 {
@@ -195,7 +204,6 @@ static void timeout_done(struct loop_op *op, int result)
 		loop_stop(m->loop);
 		return;
 	}
-	loop_timer(m->loop, op, DRAIN_NS);
 	end(m, END_TIMEOUT);
 }
 
@@ -210,9 +218,11 @@ static void signal_done(struct loop_op *op, int result)
 {
 	struct machine *m = op->ctx;
 
-	if (result != sizeof(m->signal_info))
+	if (result < 0 && result != -EINTR && result != -EAGAIN)
 		return;
 	wait_for_signal(m);
+	if (result != sizeof(m->signal_info))
+		return;
 	if (m->ending) {
 		loop_stop(m->loop);
 		return;
@@ -221,20 +231,30 @@ static void signal_done(struct loop_op *op, int result)
 	end(m, END_SIGNAL);
 }
 
+/* What our starter had us ignore (nohup, a script's &) stays ignored. */
+static void add_unless_ignored(sigset_t *set, int sig)
+{
+	struct sigaction sa;
+
+	if (!sigaction(sig, NULL, &sa) && sa.sa_handler != SIG_IGN)
+		sigaddset(set, sig);
+}
+
 int power_init(struct machine *m, struct err *e)
 {
 	sigset_t ends;
 
 	sigemptyset(&ends);
-	sigaddset(&ends, SIGINT);
-	sigaddset(&ends, SIGTERM);
-	sigaddset(&ends, SIGHUP);
-	/* Before any thread is made: they inherit it. */
+	add_unless_ignored(&ends, SIGINT);
+	add_unless_ignored(&ends, SIGTERM);
+	add_unless_ignored(&ends, SIGHUP);
+	/* Before the vCPU threads are made: they inherit it. */
 	pthread_sigmask(SIG_BLOCK, &ends, NULL);
 	signal(SIGPIPE, SIG_IGN);
 
 	m->asked_lock = LOCK_INIT;
 	m->signal_op = (struct loop_op){ .done = signal_done, .ctx = m };
+	m->drain_op = (struct loop_op){ .done = drain_done, .ctx = m };
 	m->timeout_op = (struct loop_op){ .done = timeout_done, .ctx = m };
 	m->signal_fd = signalfd(-1, &ends, SFD_CLOEXEC);
 	if (m->signal_fd < 0)

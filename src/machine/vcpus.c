@@ -142,9 +142,14 @@ static int start_threads(struct vcpus *v, struct err *e)
 {
 	struct sigaction sa = { .sa_handler = on_kick };
 	pthread_attr_t attr;
+	sigset_t kick;
 	int err = 0;
 
 	sigaction(KICK_SIGNAL, &sa, NULL);
+	/* Whoever started us may have blocked it; threads inherit that. */
+	sigemptyset(&kick);
+	sigaddset(&kick, KICK_SIGNAL);
+	pthread_sigmask(SIG_UNBLOCK, &kick, NULL);
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, STACK_SIZE);
 	for (u32 i = 0; !err && i < v->setup.nr; i++) {

@@ -149,7 +149,7 @@ static const struct reset_row gicd_rows[] = {
 	{ 0x6000, 0, 64, 0 },	 /* GICD_IROUTER */
 };
 
-/* GICR, both frames (12.10). ICFGR0 is SGIs: always edge, not written. */
+/* GICR, both frames (12.10). KVM fixes what is edge and what is level here. */
 static const struct reset_row gicr_rows[] = {
 	{ 0x00000, 1, 0, 0 },	/* GICR_CTLR: LPIs off, before their tables */
 	{ 0x00070, 2, 0, 0 },	/* GICR_PROPBASER */
@@ -159,22 +159,30 @@ static const struct reset_row gicr_rows[] = {
 	{ 0x10200, 1, 0, 0 },	/* GICR_ISPENDR0 */
 	{ 0x10380, 1, 0, ~0u }, /* GICR_ICACTIVER0 */
 	{ 0x10400, 8, 0, 0 },	/* GICR_IPRIORITYR */
-	{ 0x10c04, 1, 0, 0 },	/* GICR_ICFGR1 */
 };
 
 /* The CPU interface (12.2): op0, op1, CRn, CRm, op2 as an attribute. */
 #define ICC(crn, crm, op2) (3 << 14 | (crn) << 7 | (crm) << 3 | (op2))
+#define ICC_CTLR_CBPR	   BIT(0)
+#define ICC_CTLR_EOIMODE   BIT(1)
 static const struct {
 	u16 reg;
+	bool may_lack; /* there only with more than 5 bits of priority */
 	u64 val;
 } icc_rows[] = {
-	{ ICC(4, 6, 0), 0 },   /* ICC_PMR_EL1 */
-	{ ICC(12, 8, 3), 0 },  /* ICC_BPR0_EL1 */
-	{ ICC(12, 8, 4), 0 },  /* ICC_AP0R0_EL1 */
-	{ ICC(12, 9, 0), 0 },  /* ICC_AP1R0_EL1 */
-	{ ICC(12, 12, 3), 0 }, /* ICC_BPR1_EL1 */
-	{ ICC(12, 12, 6), 0 }, /* ICC_IGRPEN0_EL1 */
-	{ ICC(12, 12, 7), 0 }, /* ICC_IGRPEN1_EL1 */
+	{ ICC(4, 6, 0), false, 0 },   /* ICC_PMR_EL1 */
+	{ ICC(12, 8, 3), false, 0 },  /* ICC_BPR0_EL1 */
+	{ ICC(12, 8, 4), false, 0 },  /* ICC_AP0R0_EL1 */
+	{ ICC(12, 8, 5), true, 0 },   /* ICC_AP0R1_EL1 */
+	{ ICC(12, 8, 6), true, 0 },   /* ICC_AP0R2_EL1 */
+	{ ICC(12, 8, 7), true, 0 },   /* ICC_AP0R3_EL1 */
+	{ ICC(12, 9, 0), false, 0 },  /* ICC_AP1R0_EL1 */
+	{ ICC(12, 9, 1), true, 0 },   /* ICC_AP1R1_EL1 */
+	{ ICC(12, 9, 2), true, 0 },   /* ICC_AP1R2_EL1 */
+	{ ICC(12, 9, 3), true, 0 },   /* ICC_AP1R3_EL1 */
+	{ ICC(12, 12, 3), false, 0 }, /* ICC_BPR1_EL1 */
+	{ ICC(12, 12, 6), false, 0 }, /* ICC_IGRPEN0_EL1 */
+	{ ICC(12, 12, 7), false, 0 }, /* ICC_IGRPEN1_EL1 */
 };
 
 static u32 row_words(const struct kvm *k, const struct reset_row *r)
@@ -202,15 +210,38 @@ static int write_rows(struct kvm *k, u32 group, u64 mpidr,
 	return err;
 }
 
+/*
+ * ICC_CTLR_EL1 also tells what the host's hardware has, and takes only that
+ * back: its two modes are cleared in what it reads. First, because while CBPR
+ * is set ICC_BPR1_EL1 is not written.
+ */
+static int icc_ctlr_reset(struct kvm *k, u64 mpidr)
+{
+	u64 val = 0;
+	struct kvm_device_attr a = {
+		.group = KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS,
+		.attr = mpidr << 32 | ICC(12, 12, 4),
+		.addr = (uintptr_t)&val,
+	};
+
+	if (ioctl(k->gic_fd, KVM_GET_DEVICE_ATTR, &a) < 0)
+		return -errno;
+	val &= ~(ICC_CTLR_CBPR | ICC_CTLR_EOIMODE);
+	return kvm_attr_set(k->gic_fd, a.group, a.attr, &val);
+}
+
 static int icc_reset(struct kvm *k, u64 mpidr)
 {
-	int err = 0;
+	int err = icc_ctlr_reset(k, mpidr);
 
-	for (size_t i = 0; !err && i < ARRAY_SIZE(icc_rows); i++)
+	for (size_t i = 0; !err && i < ARRAY_SIZE(icc_rows); i++) {
 		err = kvm_attr_set(k->gic_fd,
 				   KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS,
 				   mpidr << 32 | icc_rows[i].reg,
 				   &icc_rows[i].val);
+		if (err && icc_rows[i].may_lack)
+			err = 0;
+	}
 	return err;
 }
 

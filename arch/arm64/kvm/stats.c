@@ -48,6 +48,8 @@ int stats_open(struct kvm *k, u32 i, struct err *e)
 {
 	int fd = ioctl(k->vcpus[i].fd, KVM_GET_STATS_FD, 0);
 
+	if (fd < 0 && (errno == ENOTTY || errno == EINVAL))
+		return 0; /* before Linux 5.14: the counts stay 0 */
 	if (fd < 0)
 		return err_set(e, -errno, "KVM_GET_STATS_FD: %s",
 			       strerror(errno));

@@ -35,6 +35,7 @@ const struct kvm_request kvm_loop_requests[] = {
 	{ KVM_ARM_VCPU_INIT, "reset of a vCPU" },
 	{ KVM_SET_ONE_REG, "reset: the entry point" },
 	{ KVM_SET_DEVICE_ATTR, "reset of the GIC" },
+	{ KVM_GET_DEVICE_ATTR, "likewise: ICC_CTLR_EL1 is changed, not set" },
 	{ 0, NULL },
 };
 
@@ -166,7 +167,9 @@ int kvm_enter(struct kvm *k, gpa_t pc, u64 x0, struct err *e)
 
 /*
  * SYSTEM_SUSPEND(entry point, context): let KVM sleep until an interrupt, and
- * remember where the guest wants to wake (DEN 0022, 5.20.1).
+ * remember where the guest wants to wake (DEN 0022, 5.20.1). That all other
+ * vCPUs are off is the guest's duty and not checked: only it would suffer, and
+ * KVM cannot tell without stopping them.
  */
 static void suspend(struct vcpu *v, struct kvm_exit *x)
 {

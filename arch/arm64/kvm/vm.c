@@ -68,7 +68,9 @@ int kvm_probe_gic(int kvm_fd, bool its)
 			      KVM_DEV_TYPE_ARM_VGIC_V3,
 		.flags = KVM_CREATE_DEVICE_TEST,
 	};
-	int vm = ioctl(kvm_fd, KVM_CREATE_VM, 0);
+	/* The default, 40 bits, is more than some hosts have. */
+	bool choose = capability(kvm_fd, KVM_CAP_ARM_VM_IPA_SIZE);
+	int vm = ioctl(kvm_fd, KVM_CREATE_VM, choose ? 32 : 0);
 	int err;
 
 	if (vm < 0)

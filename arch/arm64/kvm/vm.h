@@ -6,8 +6,6 @@
 
 #include <linux/kvm.h>
 
-#define SLOTS_MAX 8
-
 /* Where one of the kernel's counters lies in a vCPU's statistics. */
 struct stat_at {
 	u64 off; /* in the file; 0: this kernel does not count it */
