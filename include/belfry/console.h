@@ -18,16 +18,16 @@
 
 enum console_event {
 	CONSOLE_EXPECTED, /* the expected text was written */
-	CONSOLE_HUNG,	  /* a kernel panic ended in a spin */
-	CONSOLE_QUIT,	  /* the operator wants out */
-	CONSOLE_STATUS,	  /* the operator wants to know */
+	CONSOLE_HUNG,     /* a kernel panic ended in a spin */
+	CONSOLE_QUIT,     /* the operator wants out */
+	CONSOLE_STATUS,   /* the operator wants to know */
 	CONSOLE_DRAINED,  /* console_drain is done */
 };
 
 struct console_setup {
-	struct loop *loop;   /* borrowed, as are the descriptors */
-	int in, out, file;   /* -1: none */
-	const char *expect;  /* or NULL */
+	struct loop *loop;  /* borrowed, as are the descriptors */
+	int in, out, file;  /* -1: none */
+	const char *expect; /* or NULL */
 	/* Called on the loop's thread. */
 	void (*event)(void *ctx, enum console_event event);
 	void *ctx;

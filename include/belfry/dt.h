@@ -29,14 +29,14 @@ void dt_str(struct dt *t, const char *name, const char *value);
 void dt_bytes(struct dt *t, const char *name, const void *value, size_t len);
 void dt_cells(struct dt *t, const char *name, const u32 *cells, size_t nr);
 /* The usual: 32-bit cells listed in place. */
-#define dt_u32(t, name, ...)                                      \
-	dt_cells(t, name, (const u32[]){ __VA_ARGS__ },           \
-		 sizeof((const u32[]){ __VA_ARGS__ }) / sizeof(u32))
+#define dt_u32(t, name, ...)                             \
+	dt_cells(t, name, (const u32[]) { __VA_ARGS__ }, \
+		 sizeof((const u32[]) { __VA_ARGS__ }) / sizeof(u32))
 /* 64-bit numbers, two cells each: addresses and sizes. */
 void dt_wide(struct dt *t, const char *name, const u64 *values, size_t nr);
-#define dt_u64(t, name, ...)                                      \
-	dt_wide(t, name, (const u64[]){ __VA_ARGS__ },            \
-		sizeof((const u64[]){ __VA_ARGS__ }) / sizeof(u64))
+#define dt_u64(t, name, ...)                            \
+	dt_wide(t, name, (const u64[]) { __VA_ARGS__ }, \
+		sizeof((const u64[]) { __VA_ARGS__ }) / sizeof(u64))
 /* Strings separated by NUL: dt_strs(t, "compatible", "a\0b"). */
 #define dt_strs(t, name, literal) dt_bytes(t, name, literal, sizeof(literal))
 

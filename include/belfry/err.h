@@ -10,7 +10,7 @@
 #define ERR_MSG_MAX 512
 
 struct err {
-	int code;	       /* -errno; 0 while nothing went wrong */
+	int code;              /* -errno; 0 while nothing went wrong */
 	char msg[ERR_MSG_MAX]; /* one line, no newline; says what to do */
 };
 

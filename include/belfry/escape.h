@@ -16,7 +16,8 @@ enum escape_action {
 	ESCAPE_BREAK,  /* Ctrl-A b: a serial break, for Magic SysRq */
 };
 
-/* @armed is the state between bytes: false at first. Ctrl-A twice passes one. */
+/* @armed is the state between bytes: false at first. Ctrl-A twice passes one.
+ */
 enum escape_action escape_feed(bool *armed, u8 byte);
 
 /* What Ctrl-A h shows. */

@@ -41,11 +41,11 @@ int kvm_probe_gic(int kvm_fd, bool its);
 
 struct kvm_setup {
 	u32 cpus;
-	u32 ipa_bits;	 /* guest-physical address size, 32 and up */
+	u32 ipa_bits; /* guest-physical address size, 32 and up */
 	bool pmu, sve, pauth;
 	u32 pmu_intid;
 	gpa_t steal_time; /* base of the records, 64 bytes each; 0: none */
-	bool stats;	 /* open the kernel's counters for kvm_exits */
+	bool stats;       /* open the kernel's counters for kvm_exits */
 
 	gpa_t gicd, its;
 	struct {
@@ -88,16 +88,16 @@ MUST_CHECK int kvm_reset(struct kvm *k, struct err *e);
 MUST_CHECK int kvm_enter(struct kvm *k, gpa_t pc, u64 x0, struct err *e);
 
 enum kvm_exit_kind {
-	VCPU_KICKED,   /* a signal or kvm_vcpu_interrupt */
-	VCPU_READ,     /* answer with kvm_vcpu_answer before running on */
+	VCPU_KICKED, /* a signal or kvm_vcpu_interrupt */
+	VCPU_READ,   /* answer with kvm_vcpu_answer before running on */
 	VCPU_WRITE,
-	VCPU_POWER_OFF,	 /* DEN 0022: SYSTEM_OFF */
-	VCPU_RESET,	 /* SYSTEM_RESET, SYSTEM_RESET2 */
-	VCPU_SUSPENDED,	 /* SYSTEM_SUSPEND granted: run on, it sleeps */
-	VCPU_WOKEN,	 /* and this is its end: run on */
+	VCPU_POWER_OFF,  /* DEN 0022: SYSTEM_OFF */
+	VCPU_RESET,      /* SYSTEM_RESET, SYSTEM_RESET2 */
+	VCPU_SUSPENDED,  /* SYSTEM_SUSPEND granted: run on, it sleeps */
+	VCPU_WOKEN,      /* and this is its end: run on */
 	VCPU_BAD_ACCESS, /* an access KVM could not decode; the guest was given
 			    an external abort */
-	VCPU_BROKEN,	 /* KVM cannot run it: @code is -errno, @why says more */
+	VCPU_BROKEN, /* KVM cannot run it: @code is -errno, @why says more */
 };
 
 struct kvm_exit {
@@ -132,7 +132,8 @@ struct kvm_request {
 extern const struct kvm_request kvm_vcpu_requests[], kvm_loop_requests[];
 
 /* All exits of all vCPUs so far, as the kernel counts them; 0 if not asked
- * for in the setup, or by a kernel that does not count (before 5.14). *@user: those that came to us for MMIO. */
+ * for in the setup, or by a kernel that does not count (before 5.14). *@user:
+ * those that came to us for MMIO. */
 u64 kvm_exits(const struct kvm *k, u64 *user);
 
 #endif

@@ -21,7 +21,7 @@ struct lock {
 	bool held;
 };
 
-#define LOCK_INIT ((struct lock){ .mutex = PTHREAD_MUTEX_INITIALIZER })
+#define LOCK_INIT ((struct lock) { .mutex = PTHREAD_MUTEX_INITIALIZER })
 
 static inline void lock_take(struct lock *l)
 {

@@ -44,12 +44,14 @@ void loop_read(struct loop *l, struct loop_op *op, int fd, void *buf,
 	       size_t len);
 void loop_write(struct loop *l, struct loop_op *op, int fd, const void *buf,
 		size_t len);
-/* Done once @fd has one of @events (poll(2)), with those it has: for descriptors
- * that others made non-blocking, whose reads and writes end with -EAGAIN. */
+/* Done once @fd has one of @events (poll(2)), with those it has: for
+ * descriptors that others made non-blocking, whose reads and writes end with
+ * -EAGAIN. */
 void loop_poll(struct loop *l, struct loop_op *op, int fd, u32 events);
 /* Done once, @ns from now, with 0. */
 void loop_timer(struct loop *l, struct loop_op *op, u64 ns);
-/* A busy operation will be done soon, with -ECANCELED if not with its result. */
+/* A busy operation will be done soon, with -ECANCELED if not with its result.
+ */
 void loop_cancel(struct loop *l, struct loop_op *op);
 
 /* Run until loop_stop. Returns -errno if the ring itself fails. */

@@ -11,15 +11,15 @@
 
 /* How a run ended. */
 enum machine_end {
-	END_FAILED,	/* it could not begin, or go on: the error says why */
-	END_OFF,	/* the guest powered off */
-	END_RESET,	/* the guest reset, and was not to be restarted */
-	END_CRASHED,	/* kernel panic, or a state that cannot be run */
-	END_EXPECTED,	/* the expected text came */
-	END_MISSED,	/* the guest ended before the expected text came */
+	END_FAILED,   /* it could not begin, or go on: the error says why */
+	END_OFF,      /* the guest powered off */
+	END_RESET,    /* the guest reset, and was not to be restarted */
+	END_CRASHED,  /* kernel panic, or a state that cannot be run */
+	END_EXPECTED, /* the expected text came */
+	END_MISSED,   /* the guest ended before the expected text came */
 	END_TIMEOUT,
-	END_QUIT,	/* the operator's Ctrl-A x, nothing expected */
-	END_SIGNAL,	/* SIGINT, SIGTERM or SIGHUP */
+	END_QUIT,   /* the operator's Ctrl-A x, nothing expected */
+	END_SIGNAL, /* SIGINT, SIGTERM or SIGHUP */
 };
 
 struct machine_outcome {
@@ -31,7 +31,7 @@ struct machine_outcome {
 	u64 boot_ns;  /* from there to the expected text; 0 if none came */
 	u64 run_ns;   /* from there to the end */
 	u64 resets;
-	u64 exits, mmio_exits; /* with config json_status; else 0 */
+	u64 exits, mmio_exits;       /* with config json_status; else 0 */
 	u64 console_out, console_in; /* bytes */
 	u64 guest_faults; /* what the guest did that nothing answers */
 };

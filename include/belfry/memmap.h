@@ -7,8 +7,8 @@
  *	0x08100000  GICD    0x08120000  GICR, 128 KiB per vCPU, first 119 vCPUs
  *	0x09000000  PL011   0x09010000  PL031
  *	0x0a000000  GICR of the other vCPUs
- *	0x40000000  RAM; its last 64 KiB hold stolen-time records where there are
- *	            such, and the guest is not told of them as memory
+ *	0x40000000  RAM; its last 64 KiB hold stolen-time records where there
+ *are such, and the guest is not told of them as memory
  *
  * The ITS stands 64 KiB below the MSI window so that its GITS_TRANSLATER, at
  * +0x10040, is the address at which a host's kernel maps the physical one: the
@@ -21,9 +21,9 @@
 
 #define MEMMAP_GICD_SIZE       (64 * KIB)
 #define MEMMAP_GICR_SIZE       (128 * KIB) /* one vCPU's two frames */
-#define MEMMAP_ITS_SIZE	       (128 * KIB)
+#define MEMMAP_ITS_SIZE        (128 * KIB)
 #define MEMMAP_STEAL_TIME_SIZE (64 * KIB)
-#define MEMMAP_CPUS_MAX	       512
+#define MEMMAP_CPUS_MAX        512
 
 /* INTIDs (IHI 0069, 2.2): PPIs by BSA's convention, SPIs ours. */
 enum {
@@ -50,10 +50,10 @@ struct memmap {
 	struct memmap_gicr gicr[2];
 	u32 gicr_nr;
 	gpa_t ram;
-	u64 ram_size;	  /* mapped */
-	u64 ram_usable;	  /* of that, the guest's to use */
+	u64 ram_size;     /* mapped */
+	u64 ram_usable;   /* of that, the guest's to use */
 	gpa_t steal_time; /* records of 64 bytes, one per vCPU; 0: none */
-	u32 ipa_bits; /* smallest address size that holds all of it */
+	u32 ipa_bits;     /* smallest address size that holds all of it */
 };
 
 /* Pure. @cpus 1..MEMMAP_CPUS_MAX; @ram_size in bytes, at most 1 TiB. */

@@ -8,8 +8,8 @@
 #include <belfry/err.h>
 
 enum ram_backing {
-	RAM_THP,     /* private, transparent huge pages where the host has them */
-	RAM_MEMFD,   /* shared, through a descriptor others can be given */
+	RAM_THP,   /* private, transparent huge pages where the host has them */
+	RAM_MEMFD, /* shared, through a descriptor others can be given */
 	RAM_HUGETLB, /* from the host's pool of huge pages, shared likewise */
 };
 

@@ -13,7 +13,7 @@
 
 /* One thing a role may do. */
 struct sandbox_allow {
-	int nr;		 /* SYS_*; rows of one call are alternatives */
+	int nr;          /* SYS_*; rows of one call are alternatives */
 	const char *why; /* the reason it is needed */
 	/* If @checked: only when (argument @arg & @mask) == @value. */
 	bool checked;
@@ -22,11 +22,14 @@ struct sandbox_allow {
 };
 
 /* Any arguments; and only with a given one. */
-#define SANDBOX_CALL(call, reason) { .nr = SYS_##call, .why = (reason) }
-#define SANDBOX_ARG(call, a, m, v, reason)                                 \
-	{                                                                  \
-		.nr = SYS_##call, .why = (reason), .checked = true,        \
-		.arg = (a), .mask = (m), .value = (v),                     \
+#define SANDBOX_CALL(call, reason)                \
+	{                                         \
+		.nr = SYS_##call, .why = (reason) \
+	}
+#define SANDBOX_ARG(call, a, m, v, reason)                          \
+	{                                                           \
+		.nr = SYS_##call, .why = (reason), .checked = true, \
+		.arg = (a), .mask = (m), .value = (v),              \
 	}
 
 enum sandbox_action {
@@ -37,8 +40,8 @@ enum sandbox_action {
 /* A compiled role. */
 struct sandbox {
 	const char *role; /* borrowed */
-	void *program;	  /* owned: cBPF instructions */
-	u16 len;	  /* how many */
+	void *program;    /* owned: cBPF instructions */
+	u16 len;          /* how many */
 };
 
 /*

@@ -22,8 +22,8 @@ void watch_feed(struct watch *w, const u8 *buf, size_t len);
 void watch_restart(struct watch *w);
 
 /* What has been seen so far. */
-bool watch_expected(const struct watch *w);  /* the expected text */
-bool watch_panicked(const struct watch *w);  /* the first line of a panic */
-bool watch_hung(const struct watch *w);	     /* its last: the guest only spins */
+bool watch_expected(const struct watch *w); /* the expected text */
+bool watch_panicked(const struct watch *w); /* the first line of a panic */
+bool watch_hung(const struct watch *w);     /* its last: the guest only spins */
 
 #endif

@@ -19,7 +19,7 @@ struct scan {
 static void step(struct scan *s)
 {
 	if (*s->p++ == '\n')
-		s->at = (struct json_place){ s->at.line + 1, 1 };
+		s->at = (struct json_place) { s->at.line + 1, 1 };
 	else if (((u8)*s->p & 0xc0) != 0x80)
 		s->at.column++;
 }

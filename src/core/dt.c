@@ -17,7 +17,7 @@ static void note(struct dt *t, int result)
 
 void dt_begin(struct dt *t, void *buf, size_t size)
 {
-	*t = (struct dt){ .buf = buf, .size = size };
+	*t = (struct dt) { .buf = buf, .size = size };
 	note(t, fdt_create(buf, (int)size));
 	note(t, fdt_finish_reservemap(buf));
 	note(t, fdt_begin_node(buf, ""));

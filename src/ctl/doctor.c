@@ -174,7 +174,8 @@ int cmd_doctor(int argc, char **argv)
 	look_at_io_uring(&d);
 	look_at_seccomp(&d);
 	look_at_memory(&d);
-	puts(d.cannot_run ? "this host cannot run guests until every NO is mended" :
-			    "this host can run guests");
+	puts(d.cannot_run
+		     ? "this host cannot run guests until every NO is mended"
+		     : "this host can run guests");
 	return d.cannot_run ? STATUS_HOST : STATUS_OK;
 }

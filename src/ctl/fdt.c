@@ -35,7 +35,8 @@ int cmd_fdt(int argc, char **argv)
 	int status = STATUS_USAGE;
 
 	if (isatty(STDOUT_FILENO)) {
-		log_error("fdt: standard output is a terminal, and a device tree is binary: belfry fdt ... | dtc -I dtb -O dts");
+		log_error(
+			"fdt: standard output is a terminal, and a device tree is binary: belfry fdt ... | dtc -I dtb -O dts");
 		return status;
 	}
 	if (!ctl_plan(&c, &p, argc, argv))

@@ -4,7 +4,8 @@
 #include <stdio.h>
 
 static const char *const meanings[] = {
-	[STATUS_OK] = "the guest powered off, showed what was expected, or was quit",
+	[STATUS_OK] =
+		"the guest powered off, showed what was expected, or was quit",
 	[STATUS_FAILED] = "Belfry or the host failed",
 	[STATUS_USAGE] = "bad command line or configuration",
 	[STATUS_HOST] = "the host lacks something that is needed",

@@ -20,9 +20,8 @@ struct loop {
 static int restrict_ring(struct io_uring *ring)
 {
 	static const u8 allowed[] = {
-		IORING_OP_READ,	   IORING_OP_WRITE,
-		IORING_OP_TIMEOUT, IORING_OP_POLL_ADD,
-		IORING_OP_ASYNC_CANCEL,
+		IORING_OP_READ,     IORING_OP_WRITE,        IORING_OP_TIMEOUT,
+		IORING_OP_POLL_ADD, IORING_OP_ASYNC_CANCEL,
 	};
 	struct io_uring_restriction r[ARRAY_SIZE(allowed)] = { 0 };
 	int err;
@@ -39,15 +38,18 @@ static int ring_error(int err, struct err *e)
 {
 	switch (err) {
 	case -ENOSYS:
-		return err_set(e, err,
-			       "io_uring: this host's kernel was built without it (CONFIG_IO_URING); Belfry needs Linux 5.10 or newer with it");
+		return err_set(
+			e, err,
+			"io_uring: this host's kernel was built without it (CONFIG_IO_URING); Belfry needs Linux 5.10 or newer with it");
 	case -EPERM:
 	case -EACCES:
-		return err_set(e, err,
-			       "io_uring: forbidden on this host: set sysctl kernel.io_uring_disabled=0, or allow it in the container's seccomp profile");
+		return err_set(
+			e, err,
+			"io_uring: forbidden on this host: set sysctl kernel.io_uring_disabled=0, or allow it in the container's seccomp profile");
 	case -ENOMEM:
-		return err_set(e, err,
-			       "io_uring: not enough locked memory: raise `ulimit -l`");
+		return err_set(
+			e, err,
+			"io_uring: not enough locked memory: raise `ulimit -l`");
 	default:
 		return err_set(e, err, "io_uring: %s", strerror(-err));
 	}
@@ -220,10 +222,9 @@ static void event_done(struct loop_op *op, int result)
 int loop_event_init(struct loop_event *v, struct loop *l,
 		    void (*fired)(void *ctx), void *ctx, struct err *e)
 {
-	*v = (struct loop_event){ .op.done = event_done,
-				  .loop = l,
-				  .fired = fired,
-				  .ctx = ctx };
+	*v = (struct loop_event) {
+		.op.done = event_done, .loop = l, .fired = fired, .ctx = ctx
+	};
 	v->fd = eventfd(0, EFD_CLOEXEC);
 	if (v->fd < 0)
 		return err_set(e, -errno, "eventfd: %s", strerror(errno));

@@ -27,24 +27,27 @@ static int too_little(u64 size, int err, struct err *e)
 	struct sysinfo si = { 0 };
 
 	sysinfo(&si);
-	return err_set(e, -err,
-		       "memory: the host does not give %llu MiB (%s; it has %llu MiB, %llu MiB of them free): give the guest less",
-		       (unsigned long long)(size / MIB), strerror(err),
-		       (unsigned long long)si.totalram * si.mem_unit / MIB,
-		       (unsigned long long)si.freeram * si.mem_unit / MIB);
+	return err_set(
+		e, -err,
+		"memory: the host does not give %llu MiB (%s; it has %llu MiB, %llu MiB of them free): give the guest less",
+		(unsigned long long)(size / MIB), strerror(err),
+		(unsigned long long)si.totalram * si.mem_unit / MIB,
+		(unsigned long long)si.freeram * si.mem_unit / MIB);
 }
 
 static int no_huge_pages(u64 size, u64 page, int err, struct err *e)
 {
 	if (!page)
-		return err_set(e, -err,
-			       "memory-backing: no %llu MiB of huge pages free (%s): reserve them in /proc/sys/vm/nr_hugepages",
-			       (unsigned long long)(size / MIB), strerror(err));
-	return err_set(e, -err,
-		       "memory-backing: no %llu MiB of %llu MiB huge pages free (%s): reserve them in /sys/kernel/mm/hugepages/hugepages-%llukB/nr_hugepages",
-		       (unsigned long long)(size / MIB),
-		       (unsigned long long)(page / MIB), strerror(err),
-		       (unsigned long long)(page / KIB));
+		return err_set(
+			e, -err,
+			"memory-backing: no %llu MiB of huge pages free (%s): reserve them in /proc/sys/vm/nr_hugepages",
+			(unsigned long long)(size / MIB), strerror(err));
+	return err_set(
+		e, -err,
+		"memory-backing: no %llu MiB of %llu MiB huge pages free (%s): reserve them in /sys/kernel/mm/hugepages/hugepages-%llukB/nr_hugepages",
+		(unsigned long long)(size / MIB),
+		(unsigned long long)(page / MIB), strerror(err),
+		(unsigned long long)(page / KIB));
 }
 
 /* Map with room to spare, then give back what is not aligned. */
@@ -80,25 +83,26 @@ static int map_shared(struct ram *r, bool huge, u64 page, struct err *e)
 		flags |= (unsigned)__builtin_ctzll(page) << MFD_HUGE_SHIFT;
 	r->fd = memfd_create("guest-ram", flags);
 	if (r->fd < 0 && page)
-		return err_set(e, -errno,
-			       "memory-backing: this host has no huge pages of %llu MiB (%s)",
-			       (unsigned long long)(page / MIB),
-			       strerror(errno));
+		return err_set(
+			e, -errno,
+			"memory-backing: this host has no huge pages of %llu MiB (%s)",
+			(unsigned long long)(page / MIB), strerror(errno));
 	/* Only now is the host's default known. */
 	if (r->fd >= 0 && huge && !fstat(r->fd, &st))
 		page = (u64)st.st_blksize;
 	if (page && r->size % page)
-		return err_set(e, -EINVAL,
-			       "memory: must be a multiple of %llu MiB with this memory-backing",
-			       (unsigned long long)(page / MIB));
+		return err_set(
+			e, -EINVAL,
+			"memory: must be a multiple of %llu MiB with this memory-backing",
+			(unsigned long long)(page / MIB));
 	if (r->fd >= 0 && !ftruncate(r->fd, (off_t)r->size))
 		r->host = mmap(NULL, r->size, PROT_READ | PROT_WRITE,
 			       MAP_SHARED, r->fd, 0);
 	if (r->host && r->host != MAP_FAILED)
 		return 0;
 	r->host = NULL;
-	return huge ? no_huge_pages(r->size, page, errno, e) :
-		      too_little(r->size, errno, e);
+	return huge ? no_huge_pages(r->size, page, errno, e)
+		    : too_little(r->size, errno, e);
 }
 
 int ram_map(struct ram *r, u64 size, enum ram_backing backing, u64 huge_page,
@@ -106,7 +110,7 @@ int ram_map(struct ram *r, u64 size, enum ram_backing backing, u64 huge_page,
 {
 	int err;
 
-	*r = (struct ram){ .size = size, .fd = -1 };
+	*r = (struct ram) { .size = size, .fd = -1 };
 	if (backing == RAM_THP)
 		err = map_private(r, e);
 	else
@@ -119,8 +123,9 @@ int ram_map(struct ram *r, u64 size, enum ram_backing backing, u64 huge_page,
 	if (!prefault || !madvise(r->host, size, MADV_POPULATE_WRITE))
 		return 0;
 	if (errno == EINVAL)
-		err = err_set(e, -ENOTSUP,
-			      "memory-prefault: this host's kernel cannot (it came with Linux 5.14)");
+		err = err_set(
+			e, -ENOTSUP,
+			"memory-prefault: this host's kernel cannot (it came with Linux 5.14)");
 	else
 		err = too_little(size, errno, e);
 out:

@@ -41,8 +41,8 @@ static unsigned long second_argument(const ucontext_t *uc)
 static void on_violation(int sig, siginfo_t *info, void *context)
 {
 	unsigned nr = (unsigned)info->si_syscall;
-	const char *name = nr < ARRAY_SIZE(syscall_names) ? syscall_names[nr] :
-							    NULL;
+	const char *name =
+		nr < ARRAY_SIZE(syscall_names) ? syscall_names[nr] : NULL;
 	char msg[256], request[64] = "";
 	int len;
 
@@ -50,9 +50,10 @@ static void on_violation(int sig, siginfo_t *info, void *context)
 	if (nr == SYS_ioctl)
 		snprintf(request, sizeof(request), " with request 0x%lx",
 			 second_argument(context));
-	len = snprintf(msg, sizeof(msg),
-		       "belfry: error: sandbox: the %s thread made the system call %s (%u)%s, which its role does not allow; if this is no attack, please report it (--seccomp log lets it pass)\n",
-		       my_role ? my_role : "?", name ? name : "?", nr, request);
+	len = snprintf(
+		msg, sizeof(msg),
+		"belfry: error: sandbox: the %s thread made the system call %s (%u)%s, which its role does not allow; if this is no attack, please report it (--seccomp log lets it pass)\n",
+		my_role ? my_role : "?", name ? name : "?", nr, request);
 	if (write(STDERR_FILENO, msg, (size_t)len) < 0)
 		len = 0;
 	if (violation.cleanup)
@@ -121,7 +122,7 @@ int sandbox_compile(struct sandbox *s, const char *role,
 		action == SANDBOX_LOG ? SCMP_ACT_LOG : SCMP_ACT_TRAP);
 	int err = ctx ? 0 : -ENOMEM;
 
-	*s = (struct sandbox){ .role = role };
+	*s = (struct sandbox) { .role = role };
 	for (size_t i = 0; !err && i < nr; i++) {
 		err = add_row(ctx, &rows[i]);
 		if (err == -EEXIST)
@@ -136,8 +137,10 @@ int sandbox_compile(struct sandbox *s, const char *role,
 	if (!err)
 		return 0;
 	sandbox_fini(s);
-	return err_set(e, err, "sandbox: cannot compile the filter of the %s thread: %s",
-		       role, strerror(-err));
+	return err_set(
+		e, err,
+		"sandbox: cannot compile the filter of the %s thread: %s", role,
+		strerror(-err));
 }
 
 void sandbox_fini(struct sandbox *s)
@@ -153,8 +156,9 @@ int sandbox_enter(const struct sandbox *s, struct err *e)
 	my_role = s->role;
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
 	    syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &prog))
-		return err_set(e, -errno,
-			       "sandbox: seccomp: %s: the host's kernel lacks CONFIG_SECCOMP_FILTER? --seccomp off runs without",
-			       strerror(errno));
+		return err_set(
+			e, -errno,
+			"sandbox: seccomp: %s: the host's kernel lacks CONFIG_SECCOMP_FILTER? --seccomp off runs without",
+			strerror(errno));
 	return 0;
 }

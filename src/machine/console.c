@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #define OUT_LEN 4096 /* a power of two */
-#define IN_LEN	256 /* a read */
+#define IN_LEN  256  /* a read */
 /* What may wait for a guest that does not read, before input is read no more:
  * enough for the operator to get out with Ctrl-A x all the same. */
 #define IN_KEPT 4096
@@ -29,11 +29,12 @@ struct console {
 	struct watch *watch;
 	struct pl011 *uart;
 
-	/* Between the vCPU threads and the loop: a ring of what the guest wrote. */
+	/* Between the vCPU threads and the loop: a ring of what the guest
+	 * wrote. */
 	struct lock lock;
 	u8 ring[OUT_LEN];
-	u32 head, tail;	  /* free-running; head is written, tail read */
-	bool uart_waits;  /* it was told there is no room */
+	u32 head, tail;  /* free-running; head is written, tail read */
+	bool uart_waits; /* it was told there is no room */
 	u64 out_bytes;
 
 	/* Loop's thread only, from here on. */
@@ -51,7 +52,7 @@ struct console {
 	size_t in_len, in_done;
 	struct loop_op in_op, in_wait_op;
 	struct loop_event room; /* the UART can take input again */
-	bool closed;		/* it took none of the last */
+	bool closed;            /* it took none of the last */
 	struct loop_op opening_op;
 	u64 in_bytes;
 };
@@ -210,8 +211,9 @@ static void file_done(struct loop_op *op, int result)
 		return;
 	}
 	if (result < 0) {
-		log_error("console: cannot write the console file: %s; it ends here",
-			  strerror(-result));
+		log_error(
+			"console: cannot write the console file: %s; it ends here",
+			strerror(-result));
 		c->setup.file = -1;
 	}
 	next_burst(c);
@@ -244,9 +246,8 @@ static void read_input(struct console *c)
 /* For as long as what comes can wait here if the UART does not take it. */
 static void read_on(struct console *c)
 {
-	if (c->in_len - c->in_done <= IN_KEPT - IN_LEN &&
-	    !c->in_op.busy && !c->in_wait_op.busy &&
-	    c->setup.in >= 0)
+	if (c->in_len - c->in_done <= IN_KEPT - IN_LEN && !c->in_op.busy &&
+	    !c->in_wait_op.busy && c->setup.in >= 0)
 		read_input(c);
 }
 
@@ -349,9 +350,9 @@ static void wire_receive_ready(void *ctx)
 
 struct pl011_wire console_wire(struct console *c)
 {
-	return (struct pl011_wire){ .send = wire_send,
-				    .receive_ready = wire_receive_ready,
-				    .ctx = c };
+	return (struct pl011_wire) { .send = wire_send,
+				     .receive_ready = wire_receive_ready,
+				     .ctx = c };
 }
 
 struct console *console_create(const struct console_setup *s, struct err *e)
@@ -365,13 +366,13 @@ struct console *console_create(const struct console_setup *s, struct err *e)
 	c->setup = *s;
 	c->lock = LOCK_INIT;
 	c->room.fd = -1;
-	c->timer_op = (struct loop_op){ .done = timer_done, .ctx = c };
-	c->out_op = (struct loop_op){ .done = out_done, .ctx = c };
-	c->file_op = (struct loop_op){ .done = file_done, .ctx = c };
-	c->in_op = (struct loop_op){ .done = in_done, .ctx = c };
-	c->in_wait_op = (struct loop_op){ .done = in_ready, .ctx = c };
-	c->out_wait_op = (struct loop_op){ .done = out_ready, .ctx = c };
-	c->opening_op = (struct loop_op){ .done = opening_done, .ctx = c };
+	c->timer_op = (struct loop_op) { .done = timer_done, .ctx = c };
+	c->out_op = (struct loop_op) { .done = out_done, .ctx = c };
+	c->file_op = (struct loop_op) { .done = file_done, .ctx = c };
+	c->in_op = (struct loop_op) { .done = in_done, .ctx = c };
+	c->in_wait_op = (struct loop_op) { .done = in_ready, .ctx = c };
+	c->out_wait_op = (struct loop_op) { .done = out_ready, .ctx = c };
+	c->opening_op = (struct loop_op) { .done = opening_done, .ctx = c };
 	c->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
 	if (c->timer_fd < 0) {
 		err_set(e, -errno, "timerfd: %s", strerror(errno));

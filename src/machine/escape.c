@@ -2,12 +2,11 @@
 
 #define CTRL_A 0x01
 
-const char escape_help[] =
-	"Ctrl-A h  this help\n"
-	"Ctrl-A x  end the guest at once\n"
-	"Ctrl-A c  show the guest's status\n"
-	"Ctrl-A b  send a break (Magic SysRq)\n"
-	"Ctrl-A Ctrl-A  send Ctrl-A\n";
+const char escape_help[] = "Ctrl-A h  this help\n"
+			   "Ctrl-A x  end the guest at once\n"
+			   "Ctrl-A c  show the guest's status\n"
+			   "Ctrl-A b  send a break (Magic SysRq)\n"
+			   "Ctrl-A Ctrl-A  send Ctrl-A\n";
 
 enum escape_action escape_feed(bool *armed, u8 byte)
 {

@@ -22,8 +22,7 @@ static int load_devtree(struct machine *m, struct err *e)
 	plan_devtree(m->plan, &d);
 	if (getrandom(&d.kaslr_seed, sizeof(d.kaslr_seed), 0) !=
 		    sizeof(d.kaslr_seed) ||
-	    getrandom(d.rng_seed, sizeof(d.rng_seed), 0) !=
-		    sizeof(d.rng_seed))
+	    getrandom(d.rng_seed, sizeof(d.rng_seed), 0) != sizeof(d.rng_seed))
 		return err_set(e, -EIO, "getrandom: %s", strerror(errno));
 	len = devtree_write(&d, m->fdt, m->plan->fdt_size, e);
 	if (len < 0)

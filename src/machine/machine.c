@@ -46,11 +46,12 @@ static int map_ram(struct machine *m, struct err *e)
 
 	if (err)
 		return err;
-	if (gmem_add(&m->mem, m->plan->map.ram, m->plan->map.ram_size, m->ram.host))
+	if (gmem_add(&m->mem, m->plan->map.ram, m->plan->map.ram_size,
+		     m->ram.host))
 		return err_set(e, -EINVAL, "memory: cannot be placed");
 	/* The kernel waits for its readers of the memory slots, milliseconds;
 	 * loading needs only our own mapping. */
-	m->slot = (struct aside){ .call = add_slot, .ctx = m };
+	m->slot = (struct aside) { .call = add_slot, .ctx = m };
 	aside_start(&m->slot);
 	return 0;
 }
@@ -61,9 +62,10 @@ static int resolve(enum config_switch wanted, bool host_has, const char *key,
 {
 	*on = wanted != SWITCH_OFF && host_has;
 	if (wanted == SWITCH_ON && !host_has)
-		return err_set(e, -ENOTSUP,
-			       "%s: \"on\", but this host's KVM does not offer it; \"auto\" takes it where it is there",
-			       key);
+		return err_set(
+			e, -ENOTSUP,
+			"%s: \"on\", but this host's KVM does not offer it; \"auto\" takes it where it is there",
+			key);
 	return 0;
 }
 
@@ -118,8 +120,7 @@ static int make_core(struct machine *m, struct err *e)
 	int err = fd < 0 ? fd : resolve_all(m, fd, e);
 
 	if (!err) {
-		err = plan_place(m->plan, m->offer.pmu, m->offer.steal_time,
-				 e);
+		err = plan_place(m->plan, m->offer.pmu, m->offer.steal_time, e);
 		m->out->refused = err;
 	}
 	if (!err)
@@ -153,17 +154,19 @@ static int open_console_file(struct machine *m, struct err *e)
 
 	if (!path)
 		return 0;
-	m->console_fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC |
-					   O_NOCTTY, 0666);
+	m->console_fd =
+		open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY,
+		     0666);
 	if (m->console_fd < 0 || fstat(m->console_fd, &mine))
 		return err_set(e, -EINVAL, "console: open %s: %s", path,
 			       strerror(errno));
 	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
 		if (others[i] >= 0 && !fstat(others[i], &other) &&
 		    mine.st_dev == other.st_dev && mine.st_ino == other.st_ino)
-			return err_set(e, -EINVAL,
-				       "console: %s is the file the guest is booted from: name another",
-				       path);
+			return err_set(
+				e, -EINVAL,
+				"console: %s is the file the guest is booted from: name another",
+				path);
 	return 0;
 }
 
@@ -218,7 +221,7 @@ static int make_rtc(struct machine *m, struct err *e)
 	struct irq_line irq = kvm_irq_line(m->kvm, INTID_RTC);
 	struct pl031_world world = { wall_clock, set_alarm, m };
 
-	m->alarm_op = (struct loop_op){ .done = alarm_done, .ctx = m };
+	m->alarm_op = (struct loop_op) { .done = alarm_done, .ctx = m };
 	m->alarm_fd = timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC);
 	if (m->alarm_fd < 0)
 		return err_set(e, -errno, "timerfd: %s", strerror(errno));
@@ -229,8 +232,8 @@ static int make_rtc(struct machine *m, struct err *e)
 /* A terminal whose job we are not in the foreground of would stop us. */
 static int input_fd(void)
 {
-	bool background = isatty(STDIN_FILENO) &&
-			  tcgetpgrp(STDIN_FILENO) != getpgrp();
+	bool background =
+		isatty(STDIN_FILENO) && tcgetpgrp(STDIN_FILENO) != getpgrp();
 
 	return background ? -1 : STDIN_FILENO;
 }
@@ -254,7 +257,8 @@ static int make_console(struct machine *m, struct err *e)
 		return e->code;
 	wire = console_wire(m->console);
 	m->uart = pl011_create(&irq, &wire);
-	return add_device(m, "PL011", m->plan->map.uart, &pl011_mmio, m->uart, e);
+	return add_device(m, "PL011", m->plan->map.uart, &pl011_mmio, m->uart,
+			  e);
 }
 
 /* --- the whole --- */
@@ -365,7 +369,7 @@ void machine_run(struct plan *plan, u64 start_ns, struct machine_outcome *o,
 		.asked.fd = -1,
 	};
 
-	*o = (struct machine_outcome){ .end = END_FAILED };
+	*o = (struct machine_outcome) { .end = END_FAILED };
 	mmio_bus_init(&m.bus);
 	if (!build(&m, e)) {
 		tty_raw(STDIN_FILENO);

@@ -35,7 +35,7 @@ struct guest_ask {
 struct machine {
 	const struct config *cfg;
 	struct machine_outcome *out;
-	struct err *err; /* of a run that failed */
+	struct err *err;        /* of a run that failed */
 	u64 start_ns, first_ns; /* program start, first guest instruction */
 
 	struct plan *plan;

@@ -5,7 +5,7 @@ bool plan_open(struct plan *p, const struct config *c, struct faults *f)
 	size_t before = f->nr;
 	struct err e;
 
-	*p = (struct plan){ .cfg = c, .image.fd = -1, .initrd.fd = -1 };
+	*p = (struct plan) { .cfg = c, .image.fd = -1, .initrd.fd = -1 };
 	if (image_open(&p->image, c->kernel, &e))
 		faults_add(f, "kernel: %s", e.msg);
 	if (c->initrd && initrd_open(&p->initrd, c->initrd, &e))
@@ -38,7 +38,7 @@ int plan_place(struct plan *p, bool pmu, bool steal_time, struct err *e)
 
 void plan_devtree(const struct plan *p, struct devtree *d)
 {
-	*d = (struct devtree){
+	*d = (struct devtree) {
 		.map = &p->map,
 		.cpus = p->cfg->cpus,
 		.pmu = p->pmu,

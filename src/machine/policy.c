@@ -2,7 +2,6 @@
 
 #include <belfry/kvm.h>
 
-
 #include <assert.h>
 #include <errno.h>
 #include <sys/ioctl.h>
@@ -13,7 +12,7 @@
 #define ROWS_MAX 64
 
 /* The C library's headers hide struct termios2, so spelled out. */
-#define TCGETS2_REQUEST	 0x802c542a
+#define TCGETS2_REQUEST  0x802c542a
 #define TCSETSW2_REQUEST 0x402c542c
 
 /* Memory may be had, but never to run code from. */
@@ -74,8 +73,8 @@ static void add(struct rows *r, const struct sandbox_allow *from, size_t nr)
 static void add_requests(struct rows *r, const struct kvm_request *q)
 {
 	for (; q->why; q++) {
-		struct sandbox_allow a = SANDBOX_ARG(ioctl, 1, ~0u,
-						     q->request, q->why);
+		struct sandbox_allow a =
+			SANDBOX_ARG(ioctl, 1, ~0u, q->request, q->why);
 
 		add(r, &a, 1);
 	}
@@ -106,11 +105,11 @@ static int compile(struct sandbox *s, const char *role,
 
 int policy_compile(struct policy *p, enum config_seccomp mode, struct err *e)
 {
-	enum sandbox_action action = mode == SECCOMP_LOG ? SANDBOX_LOG :
-							   SANDBOX_KILL;
+	enum sandbox_action action =
+		mode == SECCOMP_LOG ? SANDBOX_LOG : SANDBOX_KILL;
 	int err;
 
-	*p = (struct policy){ .vcpu = { .role = NULL } };
+	*p = (struct policy) { .vcpu = { .role = NULL } };
 	err = compile(&p->vcpu, "vCPU", NULL, 0, kvm_vcpu_requests, action, e);
 	if (!err)
 		err = compile(&p->loop, "event loop", loop_only,

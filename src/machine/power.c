@@ -152,13 +152,13 @@ static void show_status(struct machine *m)
 	u64 out, in;
 
 	console_traffic(m->console, &out, &in);
-	log_info("running for %llu.%03llu s, %u vCPUs, %llu MiB, %llu resets, console %llu bytes out, %llu in, %llu guest faults",
-		 (unsigned long long)run_ms / 1000,
-		 (unsigned long long)run_ms % 1000, m->cfg->cpus,
-		 (unsigned long long)(m->cfg->memory / MIB),
-		 (unsigned long long)m->out->resets, (unsigned long long)out,
-		 (unsigned long long)in,
-		 (unsigned long long)guest_faults(m));
+	log_info(
+		"running for %llu.%03llu s, %u vCPUs, %llu MiB, %llu resets, console %llu bytes out, %llu in, %llu guest faults",
+		(unsigned long long)run_ms / 1000,
+		(unsigned long long)run_ms % 1000, m->cfg->cpus,
+		(unsigned long long)(m->cfg->memory / MIB),
+		(unsigned long long)m->out->resets, (unsigned long long)out,
+		(unsigned long long)in, (unsigned long long)guest_faults(m));
 }
 
 void power_console_event(void *machine, enum console_event event)
@@ -253,9 +253,9 @@ int power_init(struct machine *m, struct err *e)
 	signal(SIGPIPE, SIG_IGN);
 
 	m->asked_lock = LOCK_INIT;
-	m->signal_op = (struct loop_op){ .done = signal_done, .ctx = m };
-	m->drain_op = (struct loop_op){ .done = drain_done, .ctx = m };
-	m->timeout_op = (struct loop_op){ .done = timeout_done, .ctx = m };
+	m->signal_op = (struct loop_op) { .done = signal_done, .ctx = m };
+	m->drain_op = (struct loop_op) { .done = drain_done, .ctx = m };
+	m->timeout_op = (struct loop_op) { .done = timeout_done, .ctx = m };
 	m->signal_fd = signalfd(-1, &ends, SFD_CLOEXEC);
 	if (m->signal_fd < 0)
 		return err_set(e, -errno, "signalfd: %s", strerror(errno));

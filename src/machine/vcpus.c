@@ -153,7 +153,7 @@ static int start_threads(struct vcpus *v, struct err *e)
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, STACK_SIZE);
 	for (u32 i = 0; !err && i < v->setup.nr; i++) {
-		v->threads[i] = (struct vcpu_thread){ .all = v, .cpu = i };
+		v->threads[i] = (struct vcpu_thread) { .all = v, .cpu = i };
 		err = pthread_create(&v->threads[i].thread, &attr, vcpu_main,
 				     &v->threads[i]);
 		v->started += !err;
@@ -172,8 +172,7 @@ static void wait_until_waiting(struct vcpus *v)
 
 struct vcpus *vcpus_create(const struct vcpus_setup *s, struct err *e)
 {
-	struct vcpus *v =
-		calloc(1, sizeof(*v) + s->nr * sizeof(v->threads[0]));
+	struct vcpus *v = calloc(1, sizeof(*v) + s->nr * sizeof(v->threads[0]));
 
 	if (!v) {
 		err_set(e, -ENOMEM, "out of memory");

@@ -16,7 +16,7 @@ enum vcpu_request {
 };
 
 struct vcpus_setup {
-	struct kvm *kvm;	       /* borrowed, as all here */
+	struct kvm *kvm; /* borrowed, as all here */
 	struct mmio_bus *bus;
 	u32 nr;
 	const struct sandbox *sandbox; /* NULL: none */

@@ -55,7 +55,8 @@ void watch_destroy(struct watch *w)
 	free(w);
 }
 
-/* Past printk's "[    1.234567] " or, with caller ids, "[    1.234567][    T1] ". */
+/* Past printk's "[    1.234567] " or, with caller ids, "[    1.234567][    T1]
+ * ". */
 static const char *skip_stamps(const char *s, const char *end)
 {
 	while (s < end && *s == '[') {
@@ -97,8 +98,8 @@ static void look(struct watch *w, bool whole)
 		return;
 	/* "$" means the end of a line, not wherever the output paused. */
 	w->line[w->len] = '\0';
-	w->expected = !regexec(&w->expect, w->line, 0, NULL,
-			       whole ? 0 : REG_NOTEOL);
+	w->expected =
+		!regexec(&w->expect, w->line, 0, NULL, whole ? 0 : REG_NOTEOL);
 	w->seen = w->len;
 }
 
@@ -121,8 +122,7 @@ void watch_feed(struct watch *w, const u8 *buf, size_t len)
 			look(w, false);
 			w->len /= 2;
 			w->seen = w->len;
-			memmove(w->line, w->line + LINE_LEN - w->len,
-				w->len);
+			memmove(w->line, w->line + LINE_LEN - w->len, w->len);
 		}
 		w->line[w->len++] = buf[i] ? (char)buf[i] : ' ';
 	}

@@ -3,10 +3,10 @@
  * host, where an instruction takes a nanosecond, so that times are counts.
  *
  *	measure time COMMAND...		nanoseconds from exec to its end
- *	measure exits COMMAND...	KVM exits, and those of them that went to
- *					user space for MMIO, of all its vCPUs
- *	measure memory SIZE COMMAND...	peak resident bytes outside of mappings
- *					of at least SIZE bytes (the guest's RAM)
+ *	measure exits COMMAND...	KVM exits, and those of them that went
+ *to user space for MMIO, of all its vCPUs measure memory SIZE COMMAND...
+ *peak resident bytes outside of mappings of at least SIZE bytes (the guest's
+ *RAM)
  *
  * One figure at a time, because counting exits and looking at memory take time
  * of their own. Exits come from the kernel's tracepoints, so they mean the same
@@ -25,7 +25,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define EVENTS	"/sys/kernel/tracing/events/kvm/"
+#define EVENTS    "/sys/kernel/tracing/events/kvm/"
 #define SAMPLE_US 2000
 
 static void die(const char *fmt, ...)

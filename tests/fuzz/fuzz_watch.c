@@ -34,7 +34,7 @@ static struct verdict verdict(const char *expect, const u8 *data, size_t size,
 		/* What was seen stays seen. */
 		assert(watch_expected(w) >= v.expected);
 		assert(watch_panicked(w) >= v.panicked);
-		v = (struct verdict){ watch_expected(w), watch_panicked(w),
+		v = (struct verdict) { watch_expected(w), watch_panicked(w),
 				       watch_hung(w) };
 		assert(v.panicked || !v.hung);
 	}

@@ -22,7 +22,7 @@ struct probe {
 	int device;
 	uint32_t device_id;
 	uint32_t ioas_id;
-	uint32_t parent_id;	/* the stage 2 that guests nest in */
+	uint32_t parent_id; /* the stage 2 that guests nest in */
 	uint32_t viommu_id;
 };
 
@@ -140,7 +140,8 @@ int main(int argc, char **argv)
 	struct probe p = { 0 };
 
 	if (argc != 2) {
-		fprintf(stderr, "usage: nested_probe /dev/vfio/devices/vfioN\n");
+		fprintf(stderr,
+			"usage: nested_probe /dev/vfio/devices/vfioN\n");
 		return 2;
 	}
 	p.device = open(argv[1], O_RDWR | O_CLOEXEC);

@@ -22,9 +22,9 @@ static int work(void *ctx, struct err *e)
 
 static void begin(struct aside *a, struct job *j, int result)
 {
-	*j = (struct job){ .result = result };
+	*j = (struct job) { .result = result };
 	sem_init(&j->go, 0, 0);
-	*a = (struct aside){ .call = work, .ctx = j };
+	*a = (struct aside) { .call = work, .ctx = j };
 	aside_start(a);
 }
 

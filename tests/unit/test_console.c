@@ -55,7 +55,7 @@ struct bench {
 
 static void pause_ns(u64 ns)
 {
-	nanosleep(&(struct timespec){ .tv_nsec = (long)ns }, NULL);
+	nanosleep(&(struct timespec) { .tv_nsec = (long)ns }, NULL);
 }
 
 static void no_irq(void *ctx, u32 intid, bool level)
@@ -111,7 +111,7 @@ static struct bench *bench_init(int without, int file, const char *expect)
 	b->in = in[1];
 	b->out = out[0];
 	b->its_out = out[1];
-	b->console = console_create(&(struct console_setup){ .loop = b->loop,
+	b->console = console_create(&(struct console_setup) { .loop = b->loop,
 							      .in = b->its_in,
 							      .out = b->its_out,
 							      .file = file,

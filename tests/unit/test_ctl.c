@@ -132,7 +132,7 @@ END_TEST
 
 /* The smallest thing that a check takes for a kernel. */
 #define IMAGE_FD 100
-#define IMAGE	 "/proc/self/fd/100"
+#define IMAGE    "/proc/self/fd/100"
 
 static void make_image(void)
 {
@@ -186,10 +186,9 @@ START_TEST(elsewhere)
 			 STATUS_HOST);
 	ck_assert_ptr_nonnull(
 		strstr(said.err, "run needs an arm64 host with KVM"));
-	ck_assert_ptr_nonnull(
-		strstr(said.err,
-		       "\ntests/lab/belfry run --kernel " KERNEL
-		       " --cmdline 'it'\\''s $x'\n"));
+	ck_assert_ptr_nonnull(strstr(said.err,
+				     "\ntests/lab/belfry run --kernel " KERNEL
+				     " --cmdline 'it'\\''s $x'\n"));
 
 	ck_assert_int_eq(BELFRY(&said, "run", "--kernel", KERNEL, "--cmdline",
 				""),
@@ -197,8 +196,7 @@ START_TEST(elsewhere)
 	ck_assert_ptr_nonnull(strstr(said.err, " --cmdline ''\n"));
 
 	ck_assert_int_eq(BELFRY(&said, "doctor"), STATUS_HOST);
-	ck_assert_ptr_nonnull(
-		strstr(said.err, "\ntests/lab/belfry doctor\n"));
+	ck_assert_ptr_nonnull(strstr(said.err, "\ntests/lab/belfry doctor\n"));
 }
 END_TEST
 #endif

@@ -41,9 +41,9 @@ static void bench_write(struct bench *b)
 
 static void bench_init(struct bench *b, u32 cpus, bool steal_time)
 {
-	*b = (struct bench){ 0 };
+	*b = (struct bench) { 0 };
 	memmap_init(&b->map, cpus, 512 * MIB, steal_time);
-	b->d = (struct devtree){
+	b->d = (struct devtree) {
 		.map = &b->map,
 		.cpus = cpus,
 		.cmdline = "console=ttyAMA0 root=/dev/vda",

@@ -72,7 +72,7 @@ START_TEST(every_size_that_is_too_small)
 		int len;
 
 		ck_assert_ptr_nonnull(exact);
-		e = (struct err){ 0 };
+		e = (struct err) { 0 };
 		len = small_tree(exact, size, &e);
 		if (len < 0) {
 			ck_assert_int_eq(len, -ENOSPC);

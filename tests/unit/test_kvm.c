@@ -343,7 +343,7 @@ static bool make_and_drop(int fd, int fail_at, struct err *e)
 	struct kvm *k;
 	bool made;
 
-	*e = (struct err){ 0 };
+	*e = (struct err) { 0 };
 	kvm_kernel_forget();
 	kvm_kernel.fail_at = fail_at;
 	kvm_kernel.watching = true;

@@ -38,7 +38,7 @@ static void probe_done(struct loop_op *op, int result)
 
 static struct probe probe_init(struct loop *l)
 {
-	return (struct probe){ .op = { .done = probe_done },
+	return (struct probe) { .op = { .done = probe_done },
 				.loop = l,
 				.stop_after = 1 };
 }

@@ -18,18 +18,18 @@ static size_t spans_of(const struct memmap *m, struct span *s)
 {
 	size_t n = 0;
 
-	s[n++] = (struct span){ "its", m->its, m->its + MEMMAP_ITS_SIZE };
-	s[n++] = (struct span){ "rest of the window", m->its + MEMMAP_ITS_SIZE,
+	s[n++] = (struct span) { "its", m->its, m->its + MEMMAP_ITS_SIZE };
+	s[n++] = (struct span) { "rest of the window", m->its + MEMMAP_ITS_SIZE,
 				 MSI_WINDOW_END };
-	s[n++] = (struct span){ "gicd", m->gicd, m->gicd + MEMMAP_GICD_SIZE };
+	s[n++] = (struct span) { "gicd", m->gicd, m->gicd + MEMMAP_GICD_SIZE };
 	for (u32 i = 0; i < m->gicr_nr; i++)
-		s[n++] = (struct span){
+		s[n++] = (struct span) {
 			"gicr", m->gicr[i].base,
 			m->gicr[i].base + m->gicr[i].cpus * MEMMAP_GICR_SIZE
 		};
-	s[n++] = (struct span){ "uart", m->uart, m->uart + 64 * KIB };
-	s[n++] = (struct span){ "rtc", m->rtc, m->rtc + 64 * KIB };
-	s[n++] = (struct span){ "ram", m->ram, m->ram + m->ram_size };
+	s[n++] = (struct span) { "uart", m->uart, m->uart + 64 * KIB };
+	s[n++] = (struct span) { "rtc", m->rtc, m->rtc + 64 * KIB };
+	s[n++] = (struct span) { "ram", m->ram, m->ram + m->ram_size };
 	return n;
 }
 

@@ -37,22 +37,22 @@
 #define FR_RXFF  0x040
 #define FR_TXFE  0x080
 /* A line that is always ready: CTS, DSR, DCD. */
-#define FR_LINE 0x007
-#define FR_IDLE (FR_LINE | FR_TXFE | FR_RXFE)
+#define FR_LINE  0x007
+#define FR_IDLE  (FR_LINE | FR_TXFE | FR_RXFE)
 
-#define INT_RX  0x010
-#define INT_TX  0x020
-#define INT_RT  0x040
-#define INT_BE  0x200
+#define INT_RX   0x010
+#define INT_TX   0x020
+#define INT_RT   0x040
+#define INT_BE   0x200
 
-#define FEN     0x10
-#define LCR_8N1 0x60
-#define CR_ON   0x301 /* UARTEN, TXE, RXE */
+#define FEN      0x10
+#define LCR_8N1  0x60
+#define CR_ON    0x301 /* UARTEN, TXE, RXE */
 #define CR_RESET 0x101 /* without RXE */
-#define CR_LBE  0x080
-#define CR_RTS  0x800
+#define CR_LBE   0x080
+#define CR_RTS   0x800
 
-#define OUT_MAX 4096
+#define OUT_MAX  4096
 
 struct bench {
 	struct pl011 *u;
@@ -161,19 +161,32 @@ END_TEST
 static const struct {
 	u32 off, reset, bits; /* bits that keep what is written */
 } regs[] = {
-	{ RSR, 0, 0 },          { FR, FR_IDLE, 0 },
-	{ ILPR, 0, 0xff },      { IBRD, 13, 0xffff },
-	{ FBRD, 1, 0x3f },      { LCR_H, LCR_8N1 | FEN, 0xff },
-	{ CR, CR_RESET, 0xff87 }, { IFLS, 0x12, 0x3f },
-	{ IMSC, 0, 0x7ff },     { RIS, 0, 0 },
-	{ MIS, 0, 0 },          { ICR, 0, 0 },
-	{ DMACR, 0, 0x7 },      { 0x008, 0, 0 },
-	{ 0x01c, 0, 0 },        { 0x04c, 0, 0 },
-	{ 0x080, 0, 0 },        { 0xfdc, 0, 0 },
-	{ ID + 0x00, 0x11, 0 }, { ID + 0x04, 0x10, 0 },
-	{ ID + 0x08, 0x34, 0 }, { ID + 0x0c, 0x00, 0 },
-	{ ID + 0x10, 0x0d, 0 }, { ID + 0x14, 0xf0, 0 },
-	{ ID + 0x18, 0x05, 0 }, { ID + 0x1c, 0xb1, 0 },
+	{ RSR, 0, 0 },
+	{ FR, FR_IDLE, 0 },
+	{ ILPR, 0, 0xff },
+	{ IBRD, 13, 0xffff },
+	{ FBRD, 1, 0x3f },
+	{ LCR_H, LCR_8N1 | FEN, 0xff },
+	{ CR, CR_RESET, 0xff87 },
+	{ IFLS, 0x12, 0x3f },
+	{ IMSC, 0, 0x7ff },
+	{ RIS, 0, 0 },
+	{ MIS, 0, 0 },
+	{ ICR, 0, 0 },
+	{ DMACR, 0, 0x7 },
+	{ 0x008, 0, 0 },
+	{ 0x01c, 0, 0 },
+	{ 0x04c, 0, 0 },
+	{ 0x080, 0, 0 },
+	{ 0xfdc, 0, 0 },
+	{ ID + 0x00, 0x11, 0 },
+	{ ID + 0x04, 0x10, 0 },
+	{ ID + 0x08, 0x34, 0 },
+	{ ID + 0x0c, 0x00, 0 },
+	{ ID + 0x10, 0x0d, 0 },
+	{ ID + 0x14, 0xf0, 0 },
+	{ ID + 0x18, 0x05, 0 },
+	{ ID + 0x1c, 0xb1, 0 },
 };
 
 START_TEST(registers)

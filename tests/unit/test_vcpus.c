@@ -41,9 +41,9 @@ void kvm_vcpu_run(struct kvm *k, u32 i, struct kvm_exit *x)
 	} else {
 		/* A lost kick would leave it here; 1 ms a look. */
 		while (!k->cpu[i].interrupted)
-			nanosleep(&(struct timespec){ .tv_nsec = 1000000 },
+			nanosleep(&(struct timespec) { .tv_nsec = 1000000 },
 				  NULL);
-		*x = (struct kvm_exit){ .kind = VCPU_KICKED };
+		*x = (struct kvm_exit) { .kind = VCPU_KICKED };
 	}
 	if (x->kind == VCPU_KICKED)
 		k->cpu[i].interrupted = false;
@@ -97,7 +97,7 @@ static void device_write(void *dev, u64 off, u32 size, u64 val)
 	struct bench *b = dev;
 
 	b->in_device++;
-	nanosleep(&(struct timespec){ .tv_nsec = 20000000 }, NULL);
+	nanosleep(&(struct timespec) { .tv_nsec = 20000000 }, NULL);
 	b->written = val + off + size;
 	b->in_device--;
 }
@@ -141,7 +141,7 @@ static void next_exit(struct bench *b, u32 cpu, struct kvm_exit x)
 static void wait_for(atomic_int *counter, int least)
 {
 	for (int i = 0; i < 10000 && *counter < least; i++)
-		nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+		nanosleep(&(struct timespec) { .tv_nsec = 1000000 }, NULL);
 	ck_assert_int_ge(*counter, least);
 }
 
@@ -195,20 +195,20 @@ START_TEST(accesses_reach_devices)
 	struct bench *b = bench_init(1, NULL);
 
 	next_exit(b, 0,
-		  (struct kvm_exit){
+		  (struct kvm_exit) {
 			  .kind = VCPU_READ, .addr = 0x1010, .size = 4 });
 	next_exit(b, 0,
-		  (struct kvm_exit){ .kind = VCPU_WRITE,
+		  (struct kvm_exit) { .kind = VCPU_WRITE,
 				      .addr = 0x1020,
 				      .size = 8,
 				      .val = 0x5500 });
 	next_exit(b, 0,
-		  (struct kvm_exit){ .kind = VCPU_BAD_ACCESS,
+		  (struct kvm_exit) { .kind = VCPU_BAD_ACCESS,
 				      .addr = 0x9000 });
-	next_exit(b, 0, (struct kvm_exit){ .kind = VCPU_SUSPENDED });
-	next_exit(b, 0, (struct kvm_exit){ .kind = VCPU_WOKEN });
-	next_exit(b, 0, (struct kvm_exit){ .kind = VCPU_KICKED });
-	next_exit(b, 0, (struct kvm_exit){ .kind = VCPU_POWER_OFF });
+	next_exit(b, 0, (struct kvm_exit) { .kind = VCPU_SUSPENDED });
+	next_exit(b, 0, (struct kvm_exit) { .kind = VCPU_WOKEN });
+	next_exit(b, 0, (struct kvm_exit) { .kind = VCPU_KICKED });
+	next_exit(b, 0, (struct kvm_exit) { .kind = VCPU_POWER_OFF });
 	vcpus_run(b->vcpus);
 	wait_for(&b->asked, 1);
 	vcpus_pause(b->vcpus);
@@ -226,7 +226,7 @@ START_TEST(a_pause_waits_for_a_device)
 	struct bench *b = bench_init(2, NULL);
 
 	next_exit(b, 1,
-		  (struct kvm_exit){ .kind = VCPU_WRITE,
+		  (struct kvm_exit) { .kind = VCPU_WRITE,
 				      .addr = 0x1000,
 				      .size = 4,
 				      .val = 1 });
@@ -253,7 +253,7 @@ START_TEST(requests)
 
 	for (int i = 0; i < (int)ARRAY_SIZE(rows); i++) {
 		next_exit(b, 1,
-			  (struct kvm_exit){ .kind = rows[i].kind,
+			  (struct kvm_exit) { .kind = rows[i].kind,
 					      .code = -EIO,
 					      .why = "test" });
 		vcpus_run(b->vcpus);
@@ -275,7 +275,7 @@ START_TEST(requests_of_all)
 	struct bench *b = bench_init(CPUS_MAX, NULL);
 
 	for (u32 i = 0; i < CPUS_MAX; i++)
-		next_exit(b, i, (struct kvm_exit){ .kind = VCPU_RESET });
+		next_exit(b, i, (struct kvm_exit) { .kind = VCPU_RESET });
 	for (int before = 0; before < CPUS_MAX; before = b->asked) {
 		vcpus_run(b->vcpus);
 		wait_for(&b->asked, before + 1);

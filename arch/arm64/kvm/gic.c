@@ -29,9 +29,10 @@ static int device_create(struct kvm *k, u32 type, int *fd)
 static int no_gic(int err, const char *what, struct err *e)
 {
 	if (err == -ENODEV || err == -ENXIO)
-		return err_set(e, err,
-			       "this host's interrupt controller cannot give guests a %s (it has no GICv3 virtualisation)",
-			       what);
+		return err_set(
+			e, err,
+			"this host's interrupt controller cannot give guests a %s (it has no GICv3 virtualisation)",
+			what);
 	return err_set(e, err, "%s: %s", what, strerror(-err));
 }
 
@@ -104,7 +105,7 @@ static void line_set(void *ctx, u32 intid, bool level)
 
 struct irq_line kvm_irq_line(struct kvm *k, u32 intid)
 {
-	return (struct irq_line){ .set = line_set, .ctx = k, .intid = intid };
+	return (struct irq_line) { .set = line_set, .ctx = k, .intid = intid };
 }
 
 static bool msi_send(void *ctx, u32 devid, u64 addr, u32 data)
@@ -123,7 +124,7 @@ static bool msi_send(void *ctx, u32 devid, u64 addr, u32 data)
 
 struct msi_sink kvm_msi_sink(struct kvm *k)
 {
-	return (struct msi_sink){ .send = msi_send, .ctx = k };
+	return (struct msi_sink) { .send = msi_send, .ctx = k };
 }
 
 /* Registers @off, @off + 4 ... of @nr words, all written with @val. */
@@ -139,31 +140,31 @@ struct reset_row {
  * its distributor has all interrupts in group 1 until told otherwise.
  */
 static const struct reset_row gicd_rows[] = {
-	{ 0x0000, 1, 0, 0 },	 /* GICD_CTLR */
-	{ 0x0080, 0, 1, ~0u },	 /* GICD_IGROUPR */
-	{ 0x0180, 0, 1, ~0u },	 /* GICD_ICENABLER */
-	{ 0x0200, 0, 1, 0 },	 /* GICD_ISPENDR */
-	{ 0x0380, 0, 1, ~0u },	 /* GICD_ICACTIVER */
-	{ 0x0400, 0, 8, 0 },	 /* GICD_IPRIORITYR */
-	{ 0x0c00, 0, 2, 0 },	 /* GICD_ICFGR */
-	{ 0x6000, 0, 64, 0 },	 /* GICD_IROUTER */
+	{ 0x0000, 1, 0, 0 },   /* GICD_CTLR */
+	{ 0x0080, 0, 1, ~0u }, /* GICD_IGROUPR */
+	{ 0x0180, 0, 1, ~0u }, /* GICD_ICENABLER */
+	{ 0x0200, 0, 1, 0 },   /* GICD_ISPENDR */
+	{ 0x0380, 0, 1, ~0u }, /* GICD_ICACTIVER */
+	{ 0x0400, 0, 8, 0 },   /* GICD_IPRIORITYR */
+	{ 0x0c00, 0, 2, 0 },   /* GICD_ICFGR */
+	{ 0x6000, 0, 64, 0 },  /* GICD_IROUTER */
 };
 
 /* GICR, both frames (12.10). KVM fixes what is edge and what is level here. */
 static const struct reset_row gicr_rows[] = {
-	{ 0x00000, 1, 0, 0 },	/* GICR_CTLR: LPIs off, before their tables */
-	{ 0x00070, 2, 0, 0 },	/* GICR_PROPBASER */
-	{ 0x00078, 2, 0, 0 },	/* GICR_PENDBASER */
+	{ 0x00000, 1, 0, 0 },   /* GICR_CTLR: LPIs off, before their tables */
+	{ 0x00070, 2, 0, 0 },   /* GICR_PROPBASER */
+	{ 0x00078, 2, 0, 0 },   /* GICR_PENDBASER */
 	{ 0x10080, 1, 0, ~0u }, /* GICR_IGROUPR0 */
 	{ 0x10180, 1, 0, ~0u }, /* GICR_ICENABLER0 */
-	{ 0x10200, 1, 0, 0 },	/* GICR_ISPENDR0 */
+	{ 0x10200, 1, 0, 0 },   /* GICR_ISPENDR0 */
 	{ 0x10380, 1, 0, ~0u }, /* GICR_ICACTIVER0 */
-	{ 0x10400, 8, 0, 0 },	/* GICR_IPRIORITYR */
+	{ 0x10400, 8, 0, 0 },   /* GICR_IPRIORITYR */
 };
 
 /* The CPU interface (12.2): op0, op1, CRn, CRm, op2 as an attribute. */
 #define ICC(crn, crm, op2) (3 << 14 | (crn) << 7 | (crm) << 3 | (op2))
-#define ICC_CTLR_CBPR	   BIT(0)
+#define ICC_CTLR_CBPR      BIT(0)
 #define ICC_CTLR_EOIMODE   BIT(1)
 static const struct {
 	u16 reg;
@@ -235,8 +236,7 @@ static int icc_reset(struct kvm *k, u64 mpidr)
 	int err = icc_ctlr_reset(k, mpidr);
 
 	for (size_t i = 0; !err && i < ARRAY_SIZE(icc_rows); i++) {
-		err = kvm_attr_set(k->gic_fd,
-				   KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS,
+		err = kvm_attr_set(k->gic_fd, KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS,
 				   mpidr << 32 | icc_rows[i].reg,
 				   &icc_rows[i].val);
 		if (err && icc_rows[i].may_lack)

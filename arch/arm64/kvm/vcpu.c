@@ -8,7 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define CORE_REG(field)                                       \
+#define CORE_REG(field)                                        \
 	(KVM_REG_ARM64 | KVM_REG_SIZE_U64 | KVM_REG_ARM_CORE | \
 	 KVM_REG_ARM_CORE_REG(field))
 #define REG_MPIDR_EL1 ARM64_SYS_REG(3, 0, 0, 0, 5)
@@ -99,8 +99,8 @@ static int pmu_init(struct kvm *k, struct vcpu *v)
 	int err = kvm_attr_set(v->fd, KVM_ARM_VCPU_PMU_V3_CTRL,
 			       KVM_ARM_VCPU_PMU_V3_IRQ, &intid);
 
-	return err ? err :
-		     kvm_attr_set(v->fd, KVM_ARM_VCPU_PMU_V3_CTRL,
+	return err ? err
+		   : kvm_attr_set(v->fd, KVM_ARM_VCPU_PMU_V3_CTRL,
 				  KVM_ARM_VCPU_PMU_V3_INIT, NULL);
 }
 
@@ -196,8 +196,7 @@ static void wake(struct kvm *k, u32 i, struct kvm_exit *x)
 	x->kind = VCPU_WOKEN;
 	if (!v->suspended)
 		return;
-	if (vcpu_reset(k, i, &e) ||
-	    enter_at(v, v->resume_pc, v->resume_x0) ||
+	if (vcpu_reset(k, i, &e) || enter_at(v, v->resume_pc, v->resume_x0) ||
 	    ioctl(v->fd, KVM_SET_MP_STATE, &state) < 0) {
 		x->kind = VCPU_BROKEN;
 		x->code = e.code ? e.code : -errno;
@@ -306,6 +305,5 @@ void kvm_vcpu_answer(struct kvm *k, u32 i, u64 val)
 
 void kvm_vcpu_interrupt(struct kvm *k, u32 i)
 {
-	__atomic_store_n(&k->vcpus[i].run->immediate_exit, 1,
-			 __ATOMIC_SEQ_CST);
+	__atomic_store_n(&k->vcpus[i].run->immediate_exit, 1, __ATOMIC_SEQ_CST);
 }

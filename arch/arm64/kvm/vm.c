@@ -24,18 +24,20 @@ int kvm_open(struct err *e)
 	int version;
 
 	if (fd < 0 && (errno == EACCES || errno == EPERM))
-		return err_set(e, -errno,
-			       "/dev/kvm: no permission: join the group that owns it (often `kvm`) or run as root");
+		return err_set(
+			e, -errno,
+			"/dev/kvm: no permission: join the group that owns it (often `kvm`) or run as root");
 	if (fd < 0)
-		return err_set(e, -errno,
-			       "/dev/kvm: %s: this machine offers no KVM (a kernel without it, or firmware that starts Linux at EL1); `belfry doctor` tells more",
-			       strerror(errno));
+		return err_set(
+			e, -errno,
+			"/dev/kvm: %s: this machine offers no KVM (a kernel without it, or firmware that starts Linux at EL1); `belfry doctor` tells more",
+			strerror(errno));
 	version = ioctl(fd, KVM_GET_API_VERSION, 0);
 	if (version == KVM_API_VERSION)
 		return fd;
 	close(fd);
-	return err_set(e, -ENOTSUP, "/dev/kvm: API version %d, need %d", version,
-		       KVM_API_VERSION);
+	return err_set(e, -ENOTSUP, "/dev/kvm: API version %d, need %d",
+		       version, KVM_API_VERSION);
 }
 
 static u32 capability(int fd, u32 cap)
@@ -49,7 +51,7 @@ void kvm_probe(int kvm_fd, struct kvm_caps *c)
 {
 	u32 ipa = capability(kvm_fd, KVM_CAP_ARM_VM_IPA_SIZE);
 
-	*c = (struct kvm_caps){
+	*c = (struct kvm_caps) {
 		.vcpus_max = capability(kvm_fd, KVM_CAP_MAX_VCPUS),
 		.ipa_bits_max = ipa ? ipa : 40,
 		.pmu = capability(kvm_fd, KVM_CAP_ARM_PMU_V3),
@@ -57,15 +59,16 @@ void kvm_probe(int kvm_fd, struct kvm_caps *c)
 		.pauth = capability(kvm_fd, KVM_CAP_ARM_PTRAUTH_ADDRESS) &&
 			 capability(kvm_fd, KVM_CAP_ARM_PTRAUTH_GENERIC),
 		.steal_time = capability(kvm_fd, KVM_CAP_STEAL_TIME),
-		.system_suspend = capability(kvm_fd, KVM_CAP_ARM_SYSTEM_SUSPEND),
+		.system_suspend =
+			capability(kvm_fd, KVM_CAP_ARM_SYSTEM_SUSPEND),
 	};
 }
 
 int kvm_probe_gic(int kvm_fd, bool its)
 {
 	struct kvm_create_device d = {
-		.type = its ? KVM_DEV_TYPE_ARM_VGIC_ITS :
-			      KVM_DEV_TYPE_ARM_VGIC_V3,
+		.type = its ? KVM_DEV_TYPE_ARM_VGIC_ITS
+			    : KVM_DEV_TYPE_ARM_VGIC_V3,
 		.flags = KVM_CREATE_DEVICE_TEST,
 	};
 	/* The default, 40 bits, is more than some hosts have. */
@@ -87,13 +90,13 @@ static int vm_create(struct kvm *k, int kvm_fd, struct err *e)
 	u32 max = capability(kvm_fd, KVM_CAP_ARM_VM_IPA_SIZE);
 
 	if (max && k->setup.ipa_bits > max)
-		return err_set(e, -E2BIG,
-			       "memory: the guest needs %u address bits, this host's KVM has %u: give it less memory",
-			       k->setup.ipa_bits, max);
+		return err_set(
+			e, -E2BIG,
+			"memory: the guest needs %u address bits, this host's KVM has %u: give it less memory",
+			k->setup.ipa_bits, max);
 	k->vm_fd = ioctl(kvm_fd, KVM_CREATE_VM, max ? k->setup.ipa_bits : 0);
 	if (k->vm_fd < 0)
-		return err_set(e, -errno, "KVM_CREATE_VM: %s",
-			       strerror(errno));
+		return err_set(e, -errno, "KVM_CREATE_VM: %s", strerror(errno));
 	return 0;
 }
 
@@ -204,8 +207,8 @@ int kvm_map(struct kvm *k, gpa_t gpa, u64 len, void *host, struct err *e)
 	if (ioctl(k->vm_fd, KVM_SET_USER_MEMORY_REGION, &r) < 0)
 		return err_set(e, -errno,
 			       "KVM_SET_USER_MEMORY_REGION 0x%llx +0x%llx: %s",
-			       (unsigned long long)gpa,
-			       (unsigned long long)len, strerror(errno));
+			       (unsigned long long)gpa, (unsigned long long)len,
+			       strerror(errno));
 	k->slots++;
 	return 0;
 }

@@ -47,7 +47,7 @@ void *__real_calloc(size_t nr, size_t size);
 
 void kvm_kernel_reset(void)
 {
-	kvm_kernel = (struct kvm_kernel){
+	kvm_kernel = (struct kvm_kernel) {
 		.ipa_bits_max = 48,
 		.vcpus_max = KERNEL_VCPUS,
 		.other_caps = ~0ull,
@@ -196,7 +196,7 @@ static int preferred_target(struct kvm_vcpu_init *init)
 {
 	if (call("vm ARM_PREFERRED_TARGET"))
 		return -1;
-	*init = (struct kvm_vcpu_init){ .target = KVM_ARM_TARGET_GENERIC_V8 };
+	*init = (struct kvm_vcpu_init) { .target = KVM_ARM_TARGET_GENERIC_V8 };
 	return 0;
 }
 
