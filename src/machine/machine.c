@@ -16,8 +16,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define NS_PER_S 1000000000ull
-
 /* --- memory, vCPUs, interrupts --- */
 
 static int add_slot(void *ctx, struct err *e)
@@ -376,7 +374,8 @@ void machine_run(struct plan *plan, u64 start_ns, struct machine_outcome *o,
 		if (run(&m, e))
 			o->end = END_FAILED;
 		tty_restore();
-		report(&m);
+		if (o->started)
+			report(&m);
 	}
 	take_down(&m);
 }

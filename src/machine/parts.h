@@ -19,6 +19,8 @@
 
 #include <sys/signalfd.h>
 
+#define NS_PER_S 1000000000ull
+
 /* What the configuration's switches come to on this host. */
 struct host_offer {
 	bool pmu, sve, pauth, steal_time;

@@ -12,7 +12,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define NS_PER_S  1000000000ull
 #define NS_PER_MS 1000000ull
 
 /* How long a run that must end waits for its console to be read. */
