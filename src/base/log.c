@@ -21,6 +21,10 @@ static void line(const char *prefix, const char *who, const char *fmt,
 	vsnprintf(buf + len, sizeof(buf) - len - 1, fmt, ap);
 	while (buf[len])
 		len++;
+	/* What others named may hold what a terminal would obey. */
+	for (size_t i = 0; i < len; i++)
+		if ((u8)buf[i] < ' ' || buf[i] == 0x7f)
+			buf[i] = '?';
 	buf[len++] = '\n';
 	if (write(STDERR_FILENO, buf, len) < 0)
 		return;

@@ -1,5 +1,16 @@
 #include <belfry/plan.h>
 
+#include <sys/stat.h>
+
+/* Is @path, if it is there at all, the very file behind @fd? */
+static bool same_file(const char *path, int fd)
+{
+	struct stat a, b;
+
+	return fd >= 0 && !stat(path, &a) && !fstat(fd, &b) &&
+	       a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
 bool plan_open(struct plan *p, const struct config *c, struct faults *f)
 {
 	size_t before = f->nr;
@@ -10,6 +21,11 @@ bool plan_open(struct plan *p, const struct config *c, struct faults *f)
 		faults_add(f, "kernel: %s", e.msg);
 	if (c->initrd && initrd_open(&p->initrd, c->initrd, &e))
 		faults_add(f, "initrd: %s", e.msg);
+	if (c->console && (same_file(c->console, p->image.fd) ||
+			   same_file(c->console, p->initrd.fd)))
+		faults_add(f,
+			   "console: %s is a file the guest is booted from; name another",
+			   c->console);
 	if (f->nr == before)
 		return true;
 	plan_close(p);

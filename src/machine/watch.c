@@ -17,6 +17,7 @@ struct watch {
 	regex_t expect;
 	bool has_expect;
 	bool expected, panicked, hung;
+	bool cut; /* the line's beginning is gone */
 	size_t len;
 	size_t seen; /* of the line: already looked at, nothing found */
 	char line[LINE_LEN + 1]; /* the regex wants an end */
@@ -71,22 +72,28 @@ static const char *skip_stamps(const char *s, const char *end)
 	return s;
 }
 
-static bool starts(const char *s, const char *end, const char *with)
+/*
+ * Did printk put @text into the line? At its start, stamped or not; or behind a
+ * stamp in its middle, where a program left a line of its own unfinished.
+ */
+static bool printed(const struct watch *w, const char *text)
 {
-	size_t len = strlen(with);
+	const char *end = w->line + w->len;
+	const char *start = skip_stamps(w->line, end);
+	const char *at = memmem(w->line, w->len, text, strlen(text));
 
-	return (size_t)(end - s) >= len && !memcmp(s, with, len);
+	if (!at)
+		return false;
+	return (at == start && !w->cut) ||
+	       (at >= w->line + 2 && at[-1] == ' ' && at[-2] == ']');
 }
 
 static void look_for_panic(struct watch *w)
 {
-	const char *end = w->line + w->len;
-	const char *s = skip_stamps(w->line, end);
-
-	if (starts(s, end, panic_text))
-		w->panicked = true;
-	else if (w->panicked && starts(s, end, hung_text))
+	if (w->panicked && printed(w, hung_text))
 		w->hung = true;
+	else if (printed(w, panic_text))
+		w->panicked = true;
 }
 
 /* The line so far; @whole if its end has come. */
@@ -98,8 +105,9 @@ static void look(struct watch *w, bool whole)
 		return;
 	/* "$" means the end of a line, not wherever the output paused. */
 	w->line[w->len] = '\0';
-	w->expected =
-		!regexec(&w->expect, w->line, 0, NULL, whole ? 0 : REG_NOTEOL);
+	w->expected = !regexec(&w->expect, w->line, 0, NULL,
+			       (whole ? 0 : REG_NOTEOL) |
+				       (w->cut ? REG_NOTBOL : 0));
 	w->seen = w->len;
 }
 
@@ -109,6 +117,7 @@ static void newline(struct watch *w)
 		w->len--;
 	look(w, true);
 	w->len = w->seen = 0;
+	w->cut = false;
 }
 
 void watch_feed(struct watch *w, const u8 *buf, size_t len)
@@ -122,6 +131,7 @@ void watch_feed(struct watch *w, const u8 *buf, size_t len)
 			look(w, false);
 			w->len /= 2;
 			w->seen = w->len;
+			w->cut = true;
 			memmove(w->line, w->line + LINE_LEN - w->len, w->len);
 		}
 		w->line[w->len++] = buf[i] ? (char)buf[i] : ' ';
@@ -132,6 +142,7 @@ void watch_feed(struct watch *w, const u8 *buf, size_t len)
 void watch_restart(struct watch *w)
 {
 	w->len = w->seen = 0;
+	w->cut = false;
 	w->panicked = w->hung = false;
 }
 

@@ -162,6 +162,11 @@ START_TEST(panics)
 		{ "[    1.234567] [    T1] " PANIC ": x\r\n", true, false },
 		{ "[    1.234567][    T1] " PANIC ": x\r\n", true, false },
 		{ "[12345.678901][ T4321] " PANIC ": x\r\n", true, false },
+		/* Behind what a program left unfinished. */
+		{ "login: [    1.2] " PANIC ": x\n", true, false },
+		{ "half a line[    2.9] " PANIC ": x\n[    3.0] ---[ end " PANIC
+		  ": x ]---\n",
+		  true, true },
 		{ PANIC, false, false }, /* the line may yet go on */
 		{ "# echo '" PANIC "'\n", false, false },
 		{ "[x] y " PANIC "\n", false, false },
@@ -193,6 +198,26 @@ START_TEST(panics)
 			watch_destroy(w);
 		}
 	}
+}
+END_TEST
+
+/* Of a line too long to keep, what is kept does not begin it. */
+START_TEST(the_tail_of_a_line_is_not_its_start)
+{
+	static const char text[] = "login:" PANIC;
+	struct watch *w = watch_for("^login:");
+	u8 x[512];
+
+	memset(x, 'x', sizeof(x));
+	watch_feed(w, x, sizeof(x));
+	watch_feed(w, (const u8 *)text, strlen(text));
+	watch_feed(w, x, sizeof(x));
+	watch_feed(w, (const u8 *)"\nlogin", 6);
+	ck_assert(!watch_expected(w));
+	ck_assert(!watch_panicked(w));
+	watch_feed(w, (const u8 *)":", 1);
+	ck_assert(watch_expected(w));
+	watch_destroy(w);
 }
 END_TEST
 
@@ -232,5 +257,5 @@ START_TEST(expressions_that_do_not_compile)
 END_TEST
 
 UNIT_MAIN("watch", expected_texts, expected_for_good, nul_bytes_are_bytes,
-	  long_lines, panics, a_restart_forgets_the_last_boot,
+	  long_lines, the_tail_of_a_line_is_not_its_start, panics, a_restart_forgets_the_last_boot,
 	  expressions_that_do_not_compile)
