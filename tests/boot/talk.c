@@ -67,6 +67,8 @@ static void child(struct talk *t, int in, int out, char **command)
 	dup2(in, STDIN_FILENO);
 	dup2(out, STDOUT_FILENO);
 	closefrom(3);
+	/* A shell has its background jobs ignore it. */
+	signal(SIGINT, SIG_DFL);
 	execvp(command[0], command);
 	die("cannot run ", command[0]);
 }

@@ -59,7 +59,8 @@ static bool alarm_comes(int fd)
 		return wrong("RTC_WKALM_SET: %s", strerror(errno));
 	if (read(fd, &events, sizeof(events)) != sizeof(events))
 		return wrong("no alarm: %s", strerror(errno));
-	if (!(events & RTC_AF) || time(NULL) < when)
+	/* Linux sets its clock from whole seconds, half a second off. */
+	if (!(events & RTC_AF) || time(NULL) + 1 < when)
 		return wrong("the alarm came early, or was none (%lx)", events);
 	say("the alarm came");
 	return true;
