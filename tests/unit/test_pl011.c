@@ -1144,7 +1144,8 @@ struct pipe_end {
 static size_t pipe_send(void *ctx, const u8 *buf, size_t len)
 {
 	struct pipe_end *p = ctx;
-	size_t n = MIN(len, p->room);
+	size_t room = p->room; /* once: the taker writes it */
+	size_t n = MIN(len, room);
 
 	n = MIN(n, TYPED - p->out_len);
 	memcpy(p->out + p->out_len, buf, n);
