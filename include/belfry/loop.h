@@ -12,6 +12,8 @@
 #include <belfry/base.h>
 #include <belfry/err.h>
 
+#include <errno.h>
+
 struct loop;
 
 /*
@@ -29,6 +31,12 @@ struct loop_op {
 		s64 nsec;
 	} when;
 };
+
+/* Did a wait fail for good? One that was interrupted is begun again. */
+static inline bool loop_failed(int result)
+{
+	return result < 0 && result != -EINTR && result != -EAGAIN;
+}
 
 /*
  * An owned loop, or NULL and a message: io_uring may be missing or forbidden,

@@ -212,7 +212,7 @@ static void event_done(struct loop_op *op, int result)
 {
 	struct loop_event *v = container_of(op, struct loop_event, op);
 
-	if (result < 0 && result != -EINTR && result != -EAGAIN)
+	if (loop_failed(result))
 		return;
 	loop_read(v->loop, &v->op, v->fd, &v->count, sizeof(v->count));
 	if (result > 0)

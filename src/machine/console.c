@@ -229,7 +229,7 @@ static void timer_done(struct loop_op *op, int result)
 {
 	struct console *c = op->ctx;
 
-	if (result < 0 && result != -EINTR && result != -EAGAIN)
+	if (loop_failed(result))
 		return;
 	wait_for_timer(c);
 	next_burst(c);

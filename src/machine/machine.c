@@ -186,7 +186,7 @@ static void alarm_done(struct loop_op *op, int result)
 {
 	struct machine *m = op->ctx;
 
-	if (result < 0 && result != -EINTR && result != -EAGAIN)
+	if (loop_failed(result))
 		return;
 	wait_for_alarm(m);
 	if (result > 0)

@@ -217,7 +217,7 @@ static void signal_done(struct loop_op *op, int result)
 {
 	struct machine *m = op->ctx;
 
-	if (result < 0 && result != -EINTR && result != -EAGAIN)
+	if (loop_failed(result))
 		return;
 	wait_for_signal(m);
 	if (result != sizeof(m->signal_info))
