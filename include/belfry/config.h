@@ -36,6 +36,42 @@ enum config_seccomp {
 	SECCOMP_OFF,
 };
 
+/* Where on the PCI bus: PCI_DEVFN, or the first free place. */
+#define CONFIG_BDF_AUTO   0xffffffffu
+
+#define CONFIG_DRIVES_MAX 32
+#define CONFIG_NETS_MAX   16
+
+struct config_drive {
+	char *path;
+	bool readonly;
+	bool direct; /* O_DIRECT: past the host's page cache */
+	u32 queues;  /* 1..16; 0: as many as vCPUs, up to 4 */
+	char *serial;
+	bool discard;
+	u32 bdf;
+};
+
+#define CONFIG_NET_QUEUES_MAX 16
+
+struct config_net {
+	char *tap;                      /* an interface's name; or: */
+	int fds[CONFIG_NET_QUEUES_MAX]; /* open TAP queues */
+	u32 fds_nr;
+	u8 mac[6];  /* all zero: made from the index */
+	u32 mtu;    /* 0: as the interface's own */
+	u32 queues; /* pairs; 0: 1, or as many as fds */
+	bool offload;
+	u32 bdf;
+};
+
+/* hvc0, and what is at its other end. */
+enum config_hvc {
+	HVC_OFF,
+	HVC_STDIO, /* the terminal's input goes there instead of to the UART */
+	HVC_PTY,   /* a pseudo-terminal, which is named on standard error */
+};
+
 /* Strings are owned by the config; NULL where not given. */
 struct config {
 	/* The guest. */
@@ -47,6 +83,16 @@ struct config {
 	enum config_backing memory_backing;
 	bool memory_prefault;
 	enum config_switch sve, pauth, pmu, steal_time;
+
+	/* Its devices on PCI. */
+	struct config_drive drives[CONFIG_DRIVES_MAX];
+	u32 drives_nr;
+	struct config_net nets[CONFIG_NETS_MAX];
+	u32 nets_nr;
+	enum config_hvc hvc;
+	u32 hvc_bdf;
+	bool rng;
+	u32 rng_bdf;
 
 	/* The run. */
 	char *console;  /* path: the guest's console is written there too */

@@ -36,6 +36,10 @@ MUST_CHECK int gmem_add(struct gmem *m, gpa_t start, u64 len, void *host);
  */
 void *gmem_slice(const struct gmem *m, gpa_t addr, u64 len);
 
+/* The bytes from @addr on, and in *@len how many of the *@len wanted are there;
+ * NULL if not even the first is. */
+void *gmem_span(const struct gmem *m, gpa_t addr, u64 *len);
+
 /* Copy out of, or into, the guest. -EFAULT (nothing copied) where gmem_slice
  * says NULL. */
 MUST_CHECK int gmem_read(const struct gmem *m, gpa_t addr, void *buf, u64 len);

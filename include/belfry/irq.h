@@ -1,13 +1,14 @@
 /*
- * The two ways a device interrupts, as capabilities it is handed.
+ * The ways a device interrupts and is rung, as capabilities it is handed.
  *
- * A device cannot tell which interrupt controller is behind them; whoever
- * assembles the machine decides.
+ * A device cannot tell which interrupt controller or hypervisor is behind
+ * them; whoever assembles the machine decides.
  */
 #ifndef BELFRY_IRQ_H
 #define BELFRY_IRQ_H
 
 #include <belfry/base.h>
+#include <belfry/err.h>
 
 /* A wired, level-sensitive interrupt. */
 struct irq_line {
@@ -22,18 +23,45 @@ static inline void irq_line_set(const struct irq_line *l, bool level)
 	l->set(l->ctx, l->intid, level);
 }
 
-/* Message-signalled interrupts: a write of @data to @addr by @devid. */
+/* A message of a device's that whoever writes to @fd sends. */
+struct msi_line {
+	int fd; /* an eventfd, owned by the sink; -1: not open */
+	u32 id; /* the sink's own */
+};
+
+/* Message-signalled interrupts: writes of @data to @addr by @devid, which is
+ * the DeviceID that the ITS sees (IHI 0069, 5.1). */
 struct msi_sink {
-	/* False if no such interrupt is mapped: the message is lost. */
+	/* One message, now. False if no such interrupt is mapped: it is lost.
+	 * Any thread. */
 	bool (*send)(void *ctx, u32 devid, u64 addr, u32 data);
+	/* Open a line, before the guest runs: -errno and a message if there
+	 * are no more. Closing takes one that is not open, too. */
+	int (*open)(void *ctx, struct msi_line *l, struct err *e);
+	void (*close)(void *ctx, struct msi_line *l);
+	/* What the line sends from now on. Any thread, one at a time for a
+	 * line; -errno if the host refuses, and the line sends nothing. */
+	int (*aim)(void *ctx, struct msi_line *l, u32 devid, u64 addr,
+		   u32 data);
 	void *ctx;
 };
 
-/* Any thread. @devid is the DeviceID the ITS sees (IHI 0069, 5.1). */
 static inline bool msi_sink_send(const struct msi_sink *s, u32 devid, u64 addr,
 				 u32 data)
 {
 	return s->send(s->ctx, devid, addr, data);
 }
+
+/*
+ * Guest writes that become events without a thread of ours: from attach to
+ * detach a write of any size at @at is not seen as MMIO but counts @fd up.
+ * Any thread. -errno if the host has no room; writes then go on arriving as
+ * MMIO.
+ */
+struct doorbells {
+	int (*attach)(void *ctx, gpa_t at, int fd);
+	void (*detach)(void *ctx, gpa_t at, int fd);
+	void *ctx;
+};
 
 #endif

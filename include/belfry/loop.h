@@ -13,6 +13,7 @@
 #include <belfry/err.h>
 
 #include <errno.h>
+#include <sys/uio.h>
 
 struct loop;
 
@@ -56,11 +57,54 @@ void loop_write(struct loop *l, struct loop_op *op, int fd, const void *buf,
  * descriptors that others made non-blocking, whose reads and writes end with
  * -EAGAIN. */
 void loop_poll(struct loop *l, struct loop_op *op, int fd, u32 events);
+/*
+ * Done again and again: each time @fd comes to have one of @events, with those
+ * it has. Stays busy until a last call with a negative result, which is
+ * -ECANCELED after loop_cancel. Of an eventfd each write is one event: it need
+ * not be read.
+ */
+void loop_watch(struct loop *l, struct loop_op *op, int fd, u32 events);
 /* Done once, @ns from now, with 0. */
 void loop_timer(struct loop *l, struct loop_op *op, u64 ns);
 /* A busy operation will be done soon, with -ECANCELED if not with its result.
  */
 void loop_cancel(struct loop *l, struct loop_op *op);
+
+/*
+ * Files that requests for devices go to. Registered with the ring once, so
+ * that the kernel looks each up for nothing; @fd stays the caller's. Before
+ * the thread is confined. -errno and a message if the table is full.
+ */
+#define LOOP_FILES_MAX 64
+struct loop_file {
+	u32 index;
+};
+MUST_CHECK int loop_file_add(struct loop *l, struct loop_file *f, int fd,
+			     struct err *e);
+
+/* At offset @off. The iovecs are borrowed until done, too. @dsync: done once
+ * it is on stable storage. */
+void loop_file_readv(struct loop *l, struct loop_op *op, struct loop_file f,
+		     const struct iovec *iov, u32 nr, u64 off);
+void loop_file_writev(struct loop *l, struct loop_op *op, struct loop_file f,
+		      const struct iovec *iov, u32 nr, u64 off, bool dsync);
+/* fdatasync(2), fallocate(2). */
+void loop_file_sync(struct loop *l, struct loop_op *op, struct loop_file f);
+void loop_file_allocate(struct loop *l, struct loop_op *op, struct loop_file f,
+			int mode, u64 off, u64 len);
+
+/*
+ * Something to do once the completions at hand have all been called: to show
+ * a batch at its end, say. Zero all but @call and @ctx before first use.
+ */
+struct loop_task {
+	void (*call)(void *ctx);
+	void *ctx;
+	bool due; /* read-only for the owner */
+	struct loop_task *next;
+};
+/* Nothing if it is due already. */
+void loop_defer(struct loop *l, struct loop_task *t);
 
 /* Run until loop_stop. Returns -errno if the ring itself fails. */
 MUST_CHECK int loop_run(struct loop *l, struct err *e);

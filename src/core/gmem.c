@@ -36,6 +36,19 @@ void *gmem_slice(const struct gmem *m, gpa_t addr, u64 len)
 	return NULL;
 }
 
+void *gmem_span(const struct gmem *m, gpa_t addr, u64 *len)
+{
+	for (size_t i = 0; i < m->nr; i++) {
+		const struct gmem_region *r = &m->regions[i];
+
+		if (addr < r->start || addr - r->start >= r->len)
+			continue;
+		*len = MIN(*len, r->len - (addr - r->start));
+		return (u8 *)r->host + (addr - r->start);
+	}
+	return NULL;
+}
+
 int gmem_read(const struct gmem *m, gpa_t addr, void *buf, u64 len)
 {
 	const void *from = gmem_slice(m, addr, len);

@@ -8,12 +8,17 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-/* More than the operations that are ever started between two submissions. */
-#define ENTRIES 32
+/* Operations between two submissions; more are submitted on the way. */
+#define ENTRIES 64
+/* Operations done between two looks. The kernel keeps what is beyond, too,
+ * but at a price. */
+#define COMPLETIONS 512
 
 struct loop {
 	struct io_uring ring;
 	bool stop;
+	u32 files;
+	struct loop_task *due, **due_last;
 };
 
 /* What the ring may do once enabled; everything else fails with -EACCES. */
@@ -21,16 +26,24 @@ static int restrict_ring(struct io_uring *ring)
 {
 	static const u8 allowed[] = {
 		IORING_OP_READ,     IORING_OP_WRITE,        IORING_OP_TIMEOUT,
-		IORING_OP_POLL_ADD, IORING_OP_ASYNC_CANCEL,
+		IORING_OP_POLL_ADD, IORING_OP_ASYNC_CANCEL, IORING_OP_READV,
+		IORING_OP_WRITEV,   IORING_OP_FSYNC,        IORING_OP_FALLOCATE,
 	};
-	struct io_uring_restriction r[ARRAY_SIZE(allowed)] = { 0 };
+	struct io_uring_restriction r[ARRAY_SIZE(allowed) + 2] = {
+		{ .opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED,
+		  .sqe_flags = IOSQE_FIXED_FILE },
+		{ .opcode = IORING_RESTRICTION_REGISTER_OP,
+		  .register_op = IORING_REGISTER_FILES_UPDATE },
+	};
 	int err;
 
 	for (size_t i = 0; i < ARRAY_SIZE(allowed); i++) {
-		r[i].opcode = IORING_RESTRICTION_SQE_OP;
-		r[i].sqe_op = allowed[i];
+		r[i + 2].opcode = IORING_RESTRICTION_SQE_OP;
+		r[i + 2].sqe_op = allowed[i];
 	}
-	err = io_uring_register_restrictions(ring, r, ARRAY_SIZE(r));
+	err = io_uring_register_files_sparse(ring, LOOP_FILES_MAX);
+	if (!err)
+		err = io_uring_register_restrictions(ring, r, ARRAY_SIZE(r));
 	return err ? err : io_uring_enable_rings(ring);
 }
 
@@ -40,7 +53,7 @@ static int ring_error(int err, struct err *e)
 	case -ENOSYS:
 		return err_set(
 			e, err,
-			"io_uring: this host's kernel was built without it (CONFIG_IO_URING); Belfry needs Linux 5.10 or newer with it");
+			"io_uring: this host's kernel was built without it (CONFIG_IO_URING); Belfry needs Linux 5.19 or newer with it");
 	case -EPERM:
 	case -EACCES:
 		return err_set(
@@ -60,13 +73,19 @@ static int ring_init(struct io_uring *ring)
 {
 	static const unsigned flags[] = {
 		IORING_SETUP_R_DISABLED | IORING_SETUP_SINGLE_ISSUER |
-			IORING_SETUP_COOP_TASKRUN,
+			IORING_SETUP_DEFER_TASKRUN,
 		IORING_SETUP_R_DISABLED,
 	};
 	int err = -EINVAL;
 
-	for (size_t i = 0; err == -EINVAL && i < ARRAY_SIZE(flags); i++)
-		err = io_uring_queue_init(ENTRIES, ring, flags[i]);
+	for (size_t i = 0; err == -EINVAL && i < ARRAY_SIZE(flags); i++) {
+		struct io_uring_params p = {
+			.flags = flags[i] | IORING_SETUP_CQSIZE,
+			.cq_entries = COMPLETIONS,
+		};
+
+		err = io_uring_queue_init_params(ENTRIES, ring, &p);
+	}
 	return err;
 }
 
@@ -79,6 +98,7 @@ struct loop *loop_create(struct err *e)
 		err_set(e, -ENOMEM, "out of memory");
 		return NULL;
 	}
+	l->due_last = &l->due;
 	err = ring_init(&l->ring);
 	if (err) {
 		ring_error(err, e);
@@ -152,6 +172,108 @@ void loop_poll(struct loop *l, struct loop_op *op, int fd, u32 events)
 	io_uring_sqe_set_data(sqe, op);
 }
 
+void loop_watch(struct loop *l, struct loop_op *op, int fd, u32 events)
+{
+	struct io_uring_sqe *sqe = start(l, op);
+
+	io_uring_prep_poll_multishot(sqe, fd, events);
+	io_uring_sqe_set_data(sqe, op);
+}
+
+int loop_file_add(struct loop *l, struct loop_file *f, int fd, struct err *e)
+{
+	int n;
+
+	if (l->files == LOOP_FILES_MAX)
+		return err_set(e, -ENFILE, "more than %d files for devices",
+			       LOOP_FILES_MAX);
+	n = io_uring_register_files_update(&l->ring, l->files, &fd, 1);
+	if (n < 0)
+		return err_set(e, n, "io_uring: register a file: %s",
+			       strerror(-n));
+	f->index = l->files++;
+	return 0;
+}
+
+/* After the preparation, which clears both. */
+static void finish_file(struct io_uring_sqe *sqe, struct loop_op *op)
+{
+	io_uring_sqe_set_flags(sqe, IOSQE_FIXED_FILE);
+	io_uring_sqe_set_data(sqe, op);
+}
+
+void loop_file_readv(struct loop *l, struct loop_op *op, struct loop_file f,
+		     const struct iovec *iov, u32 nr, u64 off)
+{
+	struct io_uring_sqe *sqe = start(l, op);
+
+	/* One piece, as most are, spares the kernel a copy of the iovec. */
+	if (nr == 1)
+		io_uring_prep_read(sqe, (int)f.index, iov->iov_base,
+				   (unsigned)iov->iov_len, off);
+	else
+		io_uring_prep_readv(sqe, (int)f.index, iov, nr, off);
+	finish_file(sqe, op);
+}
+
+void loop_file_writev(struct loop *l, struct loop_op *op, struct loop_file f,
+		      const struct iovec *iov, u32 nr, u64 off, bool dsync)
+{
+	struct io_uring_sqe *sqe = start(l, op);
+
+	if (nr == 1)
+		io_uring_prep_write(sqe, (int)f.index, iov->iov_base,
+				    (unsigned)iov->iov_len, off);
+	else
+		io_uring_prep_writev(sqe, (int)f.index, iov, nr, off);
+	sqe->rw_flags = dsync ? RWF_DSYNC : 0;
+	finish_file(sqe, op);
+}
+
+void loop_file_sync(struct loop *l, struct loop_op *op, struct loop_file f)
+{
+	struct io_uring_sqe *sqe = start(l, op);
+
+	io_uring_prep_fsync(sqe, (int)f.index, IORING_FSYNC_DATASYNC);
+	finish_file(sqe, op);
+}
+
+void loop_file_allocate(struct loop *l, struct loop_op *op, struct loop_file f,
+			int mode, u64 off, u64 len)
+{
+	struct io_uring_sqe *sqe = start(l, op);
+
+	io_uring_prep_fallocate(sqe, (int)f.index, mode, (off_t)off,
+				(off_t)len);
+	finish_file(sqe, op);
+}
+
+void loop_defer(struct loop *l, struct loop_task *t)
+{
+	if (t->due)
+		return;
+	t->due = true;
+	t->next = NULL;
+	*l->due_last = t;
+	l->due_last = &t->next;
+}
+
+/* What these defer in turn waits for the next round. */
+static void run_deferred(struct loop *l)
+{
+	struct loop_task *t = l->due;
+
+	l->due = NULL;
+	l->due_last = &l->due;
+	while (t) {
+		struct loop_task *next = t->next;
+
+		t->due = false;
+		t->call(t->ctx);
+		t = next;
+	}
+}
+
 void loop_timer(struct loop *l, struct loop_op *op, u64 ns)
 {
 	struct io_uring_sqe *sqe = start(l, op);
@@ -182,7 +304,7 @@ static void complete(struct io_uring_cqe *cqe)
 
 	if (!op)
 		return; /* a cancellation's own result */
-	op->busy = false;
+	op->busy = cqe->flags & IORING_CQE_F_MORE;
 	op->done(op, result == -ETIME ? 0 : result);
 }
 
@@ -191,7 +313,8 @@ int loop_run(struct loop *l, struct err *e)
 	struct io_uring_cqe *cqe;
 
 	for (l->stop = false; !l->stop;) {
-		int err = io_uring_submit_and_wait(&l->ring, 1);
+		/* What was deferred by what was deferred must not wait. */
+		int err = io_uring_submit_and_wait(&l->ring, l->due ? 0 : 1);
 
 		if (err < 0 && err != -EINTR && err != -EAGAIN)
 			return err_set(e, err, "io_uring: %s", strerror(-err));
@@ -199,6 +322,7 @@ int loop_run(struct loop *l, struct err *e)
 			complete(cqe);
 			io_uring_cqe_seen(&l->ring, cqe);
 		}
+		run_deferred(l);
 	}
 	return 0;
 }
