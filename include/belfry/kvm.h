@@ -75,8 +75,9 @@ MUST_CHECK int kvm_finish(struct kvm *k, struct err *e);
 
 /* A wired SPI through the kernel's GIC. Valid while @k lives; any thread. */
 struct irq_line kvm_irq_line(struct kvm *k, u32 intid);
-/* Messages through the kernel's ITS. Likewise. */
+/* Messages through the kernel's ITS; up to 4096 lines. Likewise. */
 struct msi_sink kvm_msi_sink(struct kvm *k);
+struct doorbells kvm_doorbells(struct kvm *k);
 
 /*
  * All vCPUs, the GIC and the ITS as at power-on: vCPU 0 on, the others off

@@ -12,6 +12,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 /* A machine that asks for everything, with two vCPUs. */
@@ -522,6 +523,107 @@ START_TEST(interrupts)
 }
 END_TEST
 
+static void open_line(const struct msi_sink *sink, struct msi_line *l)
+{
+	struct err e = { 0 };
+
+	ck_assert_msg(!sink->open(sink->ctx, l, &e), "%s", e.msg);
+}
+
+START_TEST(lines_are_irqfds)
+{
+	int held = kvm_kernel_held();
+	struct kvm *k = new_vm(&full_setup);
+	struct msi_sink sink = kvm_msi_sink(k);
+	struct msi_line l[3];
+	int at = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(l); i++)
+		open_line(&sink, &l[i]);
+	expect_end(at);
+	ck_assert_int_eq(sink.aim(k, &l[1], 8, 0x1208000040, 5), 0);
+	ck_assert_int_eq(sink.aim(k, &l[0], 8, 0x8000040, 6), 0);
+	/* The same again, and then something else. */
+	ck_assert_int_eq(sink.aim(k, &l[1], 8, 0x1208000040, 5), 0);
+	ck_assert_int_eq(sink.aim(k, &l[1], 8, 0x1208000040, 7), 0);
+	sink.close(k, &l[1]);
+	sink.close(k, &l[1]);
+	sink.close(k, &l[2]);
+	expect_lines(&at, "vm ROUTES 1: 0x8 0x1208000040 5",
+		     "vm IRQFD gsi 1 flags 0",
+		     "vm ROUTES 0: 0x8 0x008000040 6 1: 0x8 0x1208000040 5",
+		     "vm IRQFD gsi 0 flags 0",
+		     "vm ROUTES 0: 0x8 0x008000040 6 1: 0x8 0x1208000040 7",
+		     "vm IRQFD gsi 1 flags 1", NULL);
+	expect_end(at);
+	/* A line nobody closed goes with the VM. */
+	kvm_destroy(k);
+	ck_assert_int_eq(kvm_kernel_held(), held);
+}
+END_TEST
+
+START_TEST(a_refused_aim_is_tried_again)
+{
+	struct kvm *k = new_vm(&full_setup);
+	struct msi_sink sink = kvm_msi_sink(k);
+	struct msi_line l;
+	int at = 0;
+
+	open_line(&sink, &l);
+	for (int fail = 1; fail <= 2; fail++) {
+		kvm_kernel.fail_at = kvm_kernel.calls + fail;
+		kvm_kernel.fail_with = ENOMEM;
+		ck_assert_int_eq(sink.aim(k, &l, 8, 0x8000040, 5), -ENOMEM);
+	}
+	kvm_kernel_forget();
+	ck_assert_int_eq(sink.aim(k, &l, 8, 0x8000040, 5), 0);
+	expect_lines(&at, "vm IRQFD gsi 0 flags 0", NULL);
+	expect_end(at);
+	kvm_destroy(k);
+}
+END_TEST
+
+START_TEST(lines_have_an_end)
+{
+	struct kvm *k = new_vm(&full_setup);
+	struct msi_sink sink = kvm_msi_sink(k);
+	struct rlimit old, few;
+	struct msi_line l = { .fd = 0 };
+	struct err e = { 0 };
+	int err = 0;
+
+	getrlimit(RLIMIT_NOFILE, &old);
+	few = (struct rlimit) { 100, old.rlim_max };
+	setrlimit(RLIMIT_NOFILE, &few);
+	for (int i = 0; !err && i < 100; i++)
+		err = sink.open(k, &l, &e);
+	setrlimit(RLIMIT_NOFILE, &old);
+	ck_assert_int_eq(err, -EMFILE);
+	ck_assert_int_eq(l.fd, -1);
+	ck_assert_msg(strstr(e.msg, "ulimit -n"), "%s", e.msg);
+	sink.close(k, &l);
+	kvm_destroy(k);
+}
+END_TEST
+
+START_TEST(doorbells_are_ioeventfds)
+{
+	struct kvm *k = new_vm(&full_setup);
+	struct doorbells d = kvm_doorbells(k);
+	int at = 0;
+
+	ck_assert_int_eq(d.attach(d.ctx, 0x100003000, 7), 0);
+	d.detach(d.ctx, 0x100003000, 7);
+	expect_lines(&at, "vm IOEVENTFD 0x100003000 len 0 fd 7 flags 0",
+		     "vm IOEVENTFD 0x100003000 len 0 fd 7 flags 4", NULL);
+	expect_end(at);
+	kvm_kernel.fail_at = kvm_kernel.calls + 1;
+	kvm_kernel.fail_with = ENOSPC;
+	ck_assert_int_eq(d.attach(d.ctx, 0x100003000, 7), -ENOSPC);
+	kvm_destroy(k);
+}
+END_TEST
+
 /* --- exits --- */
 
 static int run_nothing(u32 vcpu, struct kvm_run *run)
@@ -811,7 +913,8 @@ END_TEST
 UNIT_MAIN("kvm", opening, a_kvm_of_another_version, probing, probing_the_gic,
 	  creating, a_plain_vcpu, finishing, mapping, limits_of_the_host,
 	  a_host_without_gicv3, every_call_may_fail, resetting, entering,
-	  interrupts, accesses, power, suspending_and_waking,
-	  suspending_that_fails, undecoded_accesses, exits_nobody_knows, kicks,
-	  exits_are_counted, counters_that_are_missing,
-	  requests_for_the_sandbox)
+	  interrupts, lines_are_irqfds, a_refused_aim_is_tried_again,
+	  lines_have_an_end, doorbells_are_ioeventfds, accesses, power,
+	  suspending_and_waking, suspending_that_fails, undecoded_accesses,
+	  exits_nobody_knows, kicks, exits_are_counted,
+	  counters_that_are_missing, requests_for_the_sandbox)

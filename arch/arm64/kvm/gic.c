@@ -108,25 +108,6 @@ struct irq_line kvm_irq_line(struct kvm *k, u32 intid)
 	return (struct irq_line) { .set = line_set, .ctx = k, .intid = intid };
 }
 
-static bool msi_send(void *ctx, u32 devid, u64 addr, u32 data)
-{
-	struct kvm *k = ctx;
-	struct kvm_msi m = {
-		.address_lo = (u32)addr,
-		.address_hi = (u32)(addr >> 32),
-		.data = data,
-		.flags = KVM_MSI_VALID_DEVID,
-		.devid = devid,
-	};
-
-	return ioctl(k->vm_fd, KVM_SIGNAL_MSI, &m) > 0;
-}
-
-struct msi_sink kvm_msi_sink(struct kvm *k)
-{
-	return (struct msi_sink) { .send = msi_send, .ctx = k };
-}
-
 /* Registers @off, @off + 4 ... of @nr words, all written with @val. */
 struct reset_row {
 	u32 off;

@@ -21,6 +21,9 @@ const struct kvm_request kvm_vcpu_requests[] = {
 	{ KVM_RUN, "run the guest" },
 	{ KVM_IRQ_LINE, "a device's interrupt line" },
 	{ KVM_SIGNAL_MSI, "a device's message" },
+	{ KVM_SET_GSI_ROUTING, "a driver sets a message" },
+	{ KVM_IRQFD, "likewise, for the first time" },
+	{ KVM_IOEVENTFD, "a driver starts, stops or moves a device" },
 	{ KVM_SET_VCPU_EVENTS, "an abort for an access nobody can decode" },
 	{ KVM_GET_ONE_REG, "SYSTEM_SUSPEND: its arguments" },
 	{ KVM_SET_ONE_REG, "SYSTEM_SUSPEND: where to wake" },
@@ -32,6 +35,8 @@ const struct kvm_request kvm_vcpu_requests[] = {
 const struct kvm_request kvm_loop_requests[] = {
 	{ KVM_IRQ_LINE, "a device's interrupt line" },
 	{ KVM_SIGNAL_MSI, "a device's message" },
+	{ KVM_IOEVENTFD, "a device starts, or is reset" },
+	{ KVM_IRQFD, "taking the machine down" },
 	{ KVM_ARM_VCPU_INIT, "reset of a vCPU" },
 	{ KVM_SET_ONE_REG, "reset: the entry point" },
 	{ KVM_SET_DEVICE_ATTR, "reset of the GIC" },

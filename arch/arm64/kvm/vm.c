@@ -144,6 +144,7 @@ static struct kvm *alloc(const struct kvm_setup *s)
 	if (!k)
 		return NULL;
 	k->setup = *s;
+	k->msi.lock = LOCK_INIT;
 	k->vm_fd = k->gic_fd = k->its_fd = -1;
 	for (u32 i = 0; i < s->cpus; i++)
 		k->vcpus[i].fd = k->vcpus[i].stats_fd = -1;
@@ -189,6 +190,7 @@ void kvm_destroy(struct kvm *k)
 		return;
 	for (u32 i = 0; i < k->setup.cpus; i++)
 		vcpu_destroy(k, i);
+	msi_destroy(k);
 	gic_destroy(k);
 	if (k->vm_fd >= 0)
 		close(k->vm_fd);

@@ -3,6 +3,7 @@
 #define BELFRY_KVM_VM_H
 
 #include <belfry/kvm.h>
+#include <belfry/lock.h>
 
 #include <linux/kvm.h>
 
@@ -21,6 +22,26 @@ struct vcpu {
 	u64 resume_pc, resume_x0;
 };
 
+/* A line's message, and how far the kernel knows of it. */
+struct msi_route {
+	int fd; /* -1: closed */
+	bool aimed, assigned;
+	u32 devid, data;
+	u64 addr;
+};
+
+/* KVM_MAX_IRQ_ROUTES of the kernel. */
+#define MSI_LINES_MAX 4096
+
+/* Lines are opened before the guest runs; what they are aimed at is under
+ * @lock, which is a GIC's in the order of locks. */
+struct msi_table {
+	struct lock lock;
+	struct msi_route *routes;     /* by line */
+	struct kvm_irq_routing *told; /* with room for as many */
+	u32 nr;
+};
+
 struct kvm {
 	struct kvm_setup setup;
 	int vm_fd, gic_fd, its_fd;
@@ -28,6 +49,7 @@ struct kvm {
 	u32 slots;
 	struct kvm_vcpu_init init; /* features every vCPU is made with */
 	struct stat_at exits, mmio_exits;
+	struct msi_table msi;
 	struct vcpu vcpus[]; /* setup.cpus of them */
 };
 
@@ -43,6 +65,8 @@ int gic_create(struct kvm *k, struct err *e);
 int gic_init(struct kvm *k, struct err *e);
 int gic_reset(struct kvm *k, struct err *e);
 void gic_destroy(struct kvm *k);
+
+void msi_destroy(struct kvm *k);
 
 int stats_open(struct kvm *k, u32 i, struct err *e);
 

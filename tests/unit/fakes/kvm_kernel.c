@@ -208,6 +208,32 @@ static int signal_msi(const struct kvm_msi *m)
 		       : (int)(m->data & 1);
 }
 
+/* The routes in one line: "vm ROUTES 1: devid addr data". */
+static int set_routing(const struct kvm_irq_routing *r)
+{
+	char text[KERNEL_LINE] = "";
+	size_t len = 0;
+
+	for (u32 i = 0; i < r->nr; i++) {
+		const struct kvm_irq_routing_entry *e = &r->entries[i];
+
+		ck_assert_uint_eq(e->type, KVM_IRQ_ROUTING_MSI);
+		ck_assert_uint_eq(e->flags, KVM_MSI_VALID_DEVID);
+		len += (size_t)snprintf(text + len, sizeof(text) - len,
+					" %u: 0x%x 0x%x%08x %u", e->gsi,
+					e->u.msi.devid, e->u.msi.address_hi,
+					e->u.msi.address_lo, e->u.msi.data);
+		ck_assert_uint_lt(len, sizeof(text));
+	}
+	return call("vm ROUTES%s", text);
+}
+
+static int ioeventfd(const struct kvm_ioeventfd *q)
+{
+	return call("vm IOEVENTFD 0x%llx len %u fd %d flags %u", q->addr,
+		    q->len, q->fd, q->flags);
+}
+
 static int vm_ioctl(unsigned long request, void *arg)
 {
 	const struct kvm_userspace_memory_region *mem = arg;
@@ -232,6 +258,14 @@ static int vm_ioctl(unsigned long request, void *arg)
 		return call("vm IRQ_LINE 0x%x %u", line->irq, line->level);
 	case KVM_SIGNAL_MSI:
 		return signal_msi(arg);
+	case KVM_SET_GSI_ROUTING:
+		return set_routing(arg);
+	case KVM_IRQFD:
+		return call("vm IRQFD gsi %u flags %u",
+			    ((struct kvm_irqfd *)arg)->gsi,
+			    ((struct kvm_irqfd *)arg)->flags);
+	case KVM_IOEVENTFD:
+		return ioeventfd(arg);
 	}
 	ck_abort_msg("VM ioctl 0x%lx", request);
 }

@@ -1,0 +1,223 @@
+/*
+ * Messages and doorbells in the kernel: lines are irqfds, each the GSI of its
+ * number with a route that names the message; doorbells are ioeventfds.
+ *
+ * KVM takes the routes of all lines at once and waits for its readers each
+ * time, so a route is only set when it changes. Between being opened and aimed
+ * a line has neither route nor irqfd: a GICv4 host looks for the interrupt's
+ * mapping, and finds it, only when the irqfd is assigned.
+ */
+#include "vm.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+static bool msi_send(void *ctx, u32 devid, u64 addr, u32 data)
+{
+	struct kvm *k = ctx;
+	struct kvm_msi m = {
+		.address_lo = (u32)addr,
+		.address_hi = (u32)(addr >> 32),
+		.data = data,
+		.flags = KVM_MSI_VALID_DEVID,
+		.devid = devid,
+	};
+
+	return ioctl(k->vm_fd, KVM_SIGNAL_MSI, &m) > 0;
+}
+
+/* Room for one more line, and for its route in what KVM is told. */
+static bool grow(struct kvm *k)
+{
+	struct msi_table *t = &k->msi;
+	size_t nr = t->nr + 1;
+	struct msi_route *routes;
+	struct kvm_irq_routing *told;
+
+	routes = reallocarray(t->routes, nr, sizeof(*routes));
+	if (!routes)
+		return false;
+	t->routes = routes;
+	told = realloc(t->told, sizeof(*told) + nr * sizeof(told->entries[0]));
+	if (!told)
+		return false;
+	t->told = told;
+	return true;
+}
+
+static int line_open(void *ctx, struct msi_line *l, struct err *e)
+{
+	struct kvm *k = ctx;
+	struct msi_table *t = &k->msi;
+	int fd;
+
+	l->fd = -1;
+	if (t->nr == MSI_LINES_MAX)
+		return err_set(
+			e, -ENOSPC,
+			"the devices need more than %d interrupts: give them fewer queues",
+			MSI_LINES_MAX);
+	if (!grow(k))
+		return err_set(e, -ENOMEM, "out of memory");
+	fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (fd < 0)
+		return err_set(
+			e, -errno,
+			"eventfd: %s: raise `ulimit -n`, or give the devices fewer queues",
+			strerror(errno));
+	t->routes[t->nr] = (struct msi_route) { .fd = fd };
+	*l = (struct msi_line) { .fd = fd, .id = t->nr++ };
+	return 0;
+}
+
+static int irqfd(struct kvm *k, u32 id, u32 flags)
+{
+	struct kvm_irqfd q = {
+		.fd = (u32)k->msi.routes[id].fd,
+		.gsi = id,
+		.flags = flags,
+	};
+
+	return ioctl(k->vm_fd, KVM_IRQFD, &q) < 0 ? -errno : 0;
+}
+
+static void line_close(void *ctx, struct msi_line *l)
+{
+	struct kvm *k = ctx;
+	struct msi_route *r;
+
+	if (l->fd < 0)
+		return;
+	r = &k->msi.routes[l->id];
+	if (r->assigned)
+		(void)irqfd(k, l->id, KVM_IRQFD_FLAG_DEASSIGN);
+	close(r->fd);
+	*r = (struct msi_route) { .fd = -1 };
+	l->fd = -1;
+}
+
+static int tell_routes(struct kvm *k)
+{
+	struct msi_table *t = &k->msi;
+
+	t->told->nr = 0;
+	t->told->flags = 0;
+	for (u32 i = 0; i < t->nr; i++) {
+		const struct msi_route *r = &t->routes[i];
+
+		if (!r->aimed)
+			continue;
+		t->told->entries[t->told->nr++] =
+			(struct kvm_irq_routing_entry) {
+				.gsi = i,
+				.type = KVM_IRQ_ROUTING_MSI,
+				.flags = KVM_MSI_VALID_DEVID,
+				.u.msi = { .address_lo = (u32)r->addr,
+					   .address_hi = (u32)(r->addr >> 32),
+					   .data = r->data,
+					   .devid = r->devid },
+			};
+	}
+	return ioctl(k->vm_fd, KVM_SET_GSI_ROUTING, t->told) < 0 ? -errno : 0;
+}
+
+/* Does the kernel know the line's route as @to? */
+static bool routed(const struct msi_route *r, const struct msi_route *to)
+{
+	return r->aimed && r->devid == to->devid && r->addr == to->addr &&
+	       r->data == to->data;
+}
+
+static int route(struct kvm *k, struct msi_route *r, const struct msi_route *to)
+{
+	struct msi_route old = *r;
+	int err;
+
+	if (routed(r, to))
+		return 0;
+	r->devid = to->devid;
+	r->addr = to->addr;
+	r->data = to->data;
+	r->aimed = true;
+	err = tell_routes(k);
+	if (err)
+		*r = old;
+	return err;
+}
+
+static int aim_locked(struct kvm *k, u32 id, const struct msi_route *to)
+{
+	struct msi_route *r = &k->msi.routes[id];
+	int err = route(k, r, to);
+
+	if (err || r->assigned)
+		return err;
+	err = irqfd(k, id, 0);
+	r->assigned = !err;
+	return err;
+}
+
+static int line_aim(void *ctx, struct msi_line *l, u32 devid, u64 addr,
+		    u32 data)
+{
+	struct kvm *k = ctx;
+	struct msi_route to = { .devid = devid, .addr = addr, .data = data };
+	int err;
+
+	lock_take(&k->msi.lock);
+	err = aim_locked(k, l->id, &to);
+	lock_drop(&k->msi.lock);
+	return err;
+}
+
+struct msi_sink kvm_msi_sink(struct kvm *k)
+{
+	return (struct msi_sink) {
+		.send = msi_send,
+		.open = line_open,
+		.close = line_close,
+		.aim = line_aim,
+		.ctx = k,
+	};
+}
+
+void msi_destroy(struct kvm *k)
+{
+	for (u32 i = 0; i < k->msi.nr; i++)
+		if (k->msi.routes[i].fd >= 0)
+			close(k->msi.routes[i].fd);
+	free(k->msi.routes);
+	free(k->msi.told);
+}
+
+/* Of any length: KVM then looks at nothing but the address. */
+static int ioeventfd(struct kvm *k, gpa_t at, int fd, u32 flags)
+{
+	struct kvm_ioeventfd q = { .addr = at, .fd = fd, .flags = flags };
+
+	return ioctl(k->vm_fd, KVM_IOEVENTFD, &q) < 0 ? -errno : 0;
+}
+
+static int doorbell_attach(void *ctx, gpa_t at, int fd)
+{
+	return ioeventfd(ctx, at, fd, 0);
+}
+
+static void doorbell_detach(void *ctx, gpa_t at, int fd)
+{
+	/* Can fail only for what was never attached. */
+	(void)ioeventfd(ctx, at, fd, KVM_IOEVENTFD_FLAG_DEASSIGN);
+}
+
+struct doorbells kvm_doorbells(struct kvm *k)
+{
+	return (struct doorbells) {
+		.attach = doorbell_attach,
+		.detach = doorbell_detach,
+		.ctx = k,
+	};
+}
