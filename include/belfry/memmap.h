@@ -7,8 +7,12 @@
  *	0x08100000  GICD    0x08120000  GICR, 128 KiB per vCPU, first 119 vCPUs
  *	0x09000000  PL011   0x09010000  PL031
  *	0x0a000000  GICR of the other vCPUs
+ *	0x10000000  PCI, 32-bit window         0x3f000000  ECAM, bus 0
  *	0x40000000  RAM; its last 64 KiB hold stolen-time records where there
- *are such, and the guest is not told of them as memory
+ *	            are such, and the guest is not told of them as memory
+ *	above RAM   PCI, 64-bit window, from 4 GiB up
+ *
+ * Of PCI there is nothing in a guest without such devices.
  *
  * The ITS stands 64 KiB below the MSI window so that its GITS_TRANSLATER, at
  * +0x10040, is the address at which a host's kernel maps the physical one: the
@@ -18,6 +22,7 @@
 #define BELFRY_MEMMAP_H
 
 #include <belfry/base.h>
+#include <belfry/pci.h>
 
 #define MEMMAP_GICD_SIZE       (64 * KIB)
 #define MEMMAP_GICR_SIZE       (128 * KIB) /* one vCPU's two frames */
@@ -50,14 +55,19 @@ struct memmap {
 	struct memmap_gicr gicr[2];
 	u32 gicr_nr;
 	gpa_t ram;
-	u64 ram_size;     /* mapped */
-	u64 ram_usable;   /* of that, the guest's to use */
-	gpa_t steal_time; /* records of 64 bytes, one per vCPU; 0: none */
-	u32 ipa_bits;     /* smallest address size that holds all of it */
+	u64 ram_size;           /* mapped */
+	u64 ram_usable;         /* of that, the guest's to use */
+	gpa_t steal_time;       /* records of 64 bytes, one per vCPU; 0: none */
+	struct pci_windows pci; /* all zero: no PCI */
+	u32 ipa_bits;           /* smallest address size that holds all of it */
 };
 
 /* Pure. @cpus 1..MEMMAP_CPUS_MAX; @ram_size in bytes, at most 1 TiB. */
 void memmap_init(struct memmap *m, u32 cpus, u64 ram_size, bool steal_time);
+
+/* Give it PCI, with a 64-bit window of @mem64_size bytes, a multiple of 1 GiB.
+ */
+void memmap_add_pci(struct memmap *m, u64 mem64_size);
 
 /*
  * The affinity of vCPU @i as KVM numbers it, in MPIDR_EL1's layout (Aff2:1:0):

@@ -138,6 +138,36 @@ static void amba(struct dt *t, const struct memmap *m)
 	dt_node_end(t);
 }
 
+/* The space code of an address in bindings/pci (IEEE 1275 PCI
+ * binding, 2.2.1.1). */
+#define SPACE_MEM32 0x02000000
+#define SPACE_MEM64 0x03000000
+
+/* One entry of ranges: the bus sees the addresses that the CPUs do. */
+#define RANGE(space, at, size)                                               \
+	(space), (u32)((at) >> 32), (u32)(at), (u32)((at) >> 32), (u32)(at), \
+		(u32)((size) >> 32), (u32)(size)
+
+/* Each RID is its own DeviceID: msi-map is one to one. */
+static void pci(struct dt *t, const struct pci_windows *w)
+{
+	if (!w->ecam)
+		return;
+	dt_node(t, "pcie@%llx", (unsigned long long)w->ecam);
+	dt_str(t, "compatible", "pci-host-ecam-generic");
+	dt_str(t, "device_type", "pci");
+	dt_u64(t, "reg", w->ecam, PCI_ECAM_SIZE);
+	dt_u32(t, "bus-range", 0, 0);
+	dt_u32(t, "linux,pci-domain", 0);
+	dt_u32(t, "#address-cells", 3);
+	dt_u32(t, "#size-cells", 2);
+	dt_u32(t, "ranges", RANGE(SPACE_MEM32, w->mem32, w->mem32_size),
+	       RANGE(SPACE_MEM64, w->mem64, w->mem64_size));
+	dt_u32(t, "msi-map", 0, PHANDLE_ITS, 0, PCI_FUNCTIONS_MAX);
+	dt_empty(t, "dma-coherent");
+	dt_node_end(t);
+}
+
 size_t devtree_size(const struct devtree *d)
 {
 	return 4 * KIB + strlen(d->cmdline) + d->cpus * 160ull;
@@ -164,5 +194,6 @@ int devtree_write(const struct devtree *d, void *buf, size_t size,
 	core_devices(&t, d);
 	gic(&t, d->map);
 	amba(&t, d->map);
+	pci(&t, &d->map->pci);
 	return dt_finish(&t, e);
 }

@@ -6,10 +6,19 @@
 #define UART       0x09000000ull
 #define RTC        0x09010000ull
 #define GICR_MORE  0x0a000000ull
+#define PCI_MEM32  0x10000000ull
+#define PCI_ECAM   0x3f000000ull
 #define RAM        0x40000000ull
 
 /* KVM takes no fewer. */
 #define IPA_BITS_MIN 32
+
+/* Let addresses below @end exist. */
+static void reach(struct memmap *m, gpa_t end)
+{
+	while (end > BIT(m->ipa_bits))
+		m->ipa_bits++;
+}
 
 void memmap_init(struct memmap *m, u32 cpus, u64 ram_size, bool steal_time)
 {
@@ -35,8 +44,21 @@ void memmap_init(struct memmap *m, u32 cpus, u64 ram_size, bool steal_time)
 		m->ram_usable -= MEMMAP_STEAL_TIME_SIZE;
 		m->steal_time = RAM + m->ram_usable;
 	}
-	while (RAM + ram_size > BIT(m->ipa_bits))
-		m->ipa_bits++;
+	reach(m, RAM + ram_size);
+}
+
+void memmap_add_pci(struct memmap *m, u64 mem64_size)
+{
+	gpa_t mem64 = MAX(4 * GIB, ALIGN_UP(m->ram + m->ram_size, GIB));
+
+	m->pci = (struct pci_windows) {
+		.ecam = PCI_ECAM,
+		.mem32 = PCI_MEM32,
+		.mem32_size = PCI_ECAM - PCI_MEM32,
+		.mem64 = mem64,
+		.mem64_size = mem64_size,
+	};
+	reach(m, mem64 + mem64_size);
 }
 
 u32 memmap_mpidr(u32 i)

@@ -258,6 +258,36 @@ START_TEST(an_initrd_and_a_pmu)
 }
 END_TEST
 
+START_TEST(a_pci_bus)
+{
+	struct bench b;
+	const char *node = "/pcie@3f000000";
+	const char *its =
+		"/interrupt-controller@8100000/msi-controller@7ff0000";
+
+	bench_init(&b, 1, false);
+	bench_write(&b);
+	ck_assert_int_lt(fdt_path_offset(b.fdt, node), 0);
+	free(b.fdt);
+
+	memmap_add_pci(&b.map, 3 * GIB);
+	bench_write(&b);
+	has_str(&b, node, "compatible", "pci-host-ecam-generic");
+	has_str(&b, node, "device_type", "pci");
+	has_cells(&b, node, "reg", 4, 0u, 0x3f000000u, 0u, 0x100000u);
+	has_cells(&b, node, "bus-range", 2, 0u, 0u);
+	has_cells(&b, node, "ranges", 14, 0x02000000u, 0u, 0x10000000u, 0u,
+		  0x10000000u, 0u, 0x2f000000u, 0x03000000u, 1u, 0u, 1u, 0u, 0u,
+		  0xc0000000u);
+	/* DeviceID is RID, at the ITS. */
+	has_cells(&b, node, "msi-map", 4, 0u,
+		  fdt_get_phandle(b.fdt, node_at(&b, its)), 0u, 0x100u);
+	/* What devices write, the guest's caches see. */
+	has_bytes(&b, node, "dma-coherent", "", 0);
+	free(b.fdt);
+}
+END_TEST
+
 static void no_irq(void *ctx, u32 intid, bool level)
 {
 	(void)ctx;
@@ -378,6 +408,7 @@ START_TEST(dtc_has_nothing_to_say)
 	for (size_t i = 0; i < ARRAY_SIZE(cpu_counts); i++) {
 		bench_init(&b, cpu_counts[i], true);
 		b.d.pmu = true;
+		memmap_add_pci(&b.map, GIB);
 		b.d.initrd = b.map.ram;
 		b.d.initrd_end = b.map.ram + 4096;
 		bench_write(&b);
@@ -388,6 +419,6 @@ START_TEST(dtc_has_nothing_to_say)
 }
 END_TEST
 
-UNIT_MAIN("devtree", trees_of_all_sizes, an_initrd_and_a_pmu, peripheral_ids,
-	  a_long_command_line, the_same_input_the_same_bytes,
+UNIT_MAIN("devtree", trees_of_all_sizes, an_initrd_and_a_pmu, a_pci_bus,
+	  peripheral_ids, a_long_command_line, the_same_input_the_same_bytes,
 	  a_buffer_too_small, dtc_has_nothing_to_say)

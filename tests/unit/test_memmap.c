@@ -11,7 +11,7 @@ struct span {
 	u64 start, end;
 };
 
-#define SPANS_MAX 10
+#define SPANS_MAX 13
 
 /* Everything of a map, and the window that must stay the host's. */
 static size_t spans_of(const struct memmap *m, struct span *s)
@@ -30,6 +30,12 @@ static size_t spans_of(const struct memmap *m, struct span *s)
 	s[n++] = (struct span) { "uart", m->uart, m->uart + 64 * KIB };
 	s[n++] = (struct span) { "rtc", m->rtc, m->rtc + 64 * KIB };
 	s[n++] = (struct span) { "ram", m->ram, m->ram + m->ram_size };
+	s[n++] = (struct span) { "ecam", m->pci.ecam,
+				 m->pci.ecam + PCI_ECAM_SIZE };
+	s[n++] = (struct span) { "mem32", m->pci.mem32,
+				 m->pci.mem32 + m->pci.mem32_size };
+	s[n++] = (struct span) { "mem64", m->pci.mem64,
+				 m->pci.mem64 + m->pci.mem64_size };
 	return n;
 }
 
@@ -41,6 +47,7 @@ static void check_map(u32 cpus, u64 ram)
 	u32 frames = 0;
 
 	memmap_init(&m, cpus, ram, false);
+	memmap_add_pci(&m, 64 * GIB);
 	n = spans_of(&m, s);
 	for (size_t i = 0; i < n; i++) {
 		ck_assert_msg(IS_ALIGNED(s[i].start, 64 * KIB),
@@ -123,6 +130,35 @@ START_TEST(the_smallest_address_size)
 }
 END_TEST
 
+/* PCI's windows are where each kind of BAR can be: below 4 GiB, and above. */
+START_TEST(pci_windows)
+{
+	static const struct {
+		u64 ram, mem64, size;
+		u32 bits;
+	} rows[] = {
+		{ 32 * MIB, 4 * GIB, GIB, 33 },
+		{ 3 * GIB, 4 * GIB, GIB, 33 },
+		{ 3 * GIB + 2 * MIB, 5 * GIB, GIB, 33 },
+		{ 7 * GIB, 8 * GIB, 8 * GIB, 34 },
+		{ 1024 * GIB, 1025 * GIB, GIB, 41 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct memmap m;
+
+		memmap_init(&m, 1, rows[i].ram, false);
+		ck_assert_uint_eq(m.pci.ecam, 0);
+		memmap_add_pci(&m, rows[i].size);
+		ck_assert_uint_le(m.pci.mem32 + m.pci.mem32_size, 4 * GIB);
+		ck_assert_uint_eq(m.pci.mem64, rows[i].mem64);
+		ck_assert_uint_eq(m.pci.mem64_size, rows[i].size);
+		ck_assert_msg(m.ipa_bits == rows[i].bits, "row %zu: %u bits", i,
+			      m.ipa_bits);
+	}
+}
+END_TEST
+
 /* They are at RAM's end, in none of what the guest may use. */
 START_TEST(stolen_time_records)
 {
@@ -182,6 +218,6 @@ START_TEST(interrupts_exist)
 END_TEST
 
 UNIT_MAIN("memmap", nothing_overlaps, a_second_region_from_120_cpus,
-	  the_smallest_address_size, stolen_time_records,
+	  the_smallest_address_size, pci_windows, stolen_time_records,
 	  the_doorbell_is_where_the_host_maps_its_own, affinities,
 	  interrupts_exist)
