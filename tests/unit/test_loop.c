@@ -341,7 +341,7 @@ START_TEST(the_kernel_refuses_other_operations)
 	static const u8 others[] = { IORING_OP_OPENAT,   IORING_OP_CLOSE,
 				     IORING_OP_SENDMSG,  IORING_OP_CONNECT,
 				     IORING_OP_UNLINKAT, IORING_OP_POLL_REMOVE,
-				     IORING_OP_READV,    IORING_OP_NOP };
+				     IORING_OP_RECVMSG,  IORING_OP_NOP };
 	struct loop *l = new_loop();
 	struct io_uring_sqe *sqes = submission_entries();
 	struct probe p = probe_init(l);
