@@ -72,6 +72,7 @@ struct pci_function {
 	u8 initial[PCI_CONFIG_SIZE];  /* what a reset restores */
 	u8 writable[PCI_CONFIG_SIZE]; /* bits the guest may change */
 	u8 w1c[PCI_CONFIG_SIZE];      /* bits that a written 1 clears */
+	_Atomic bool master;          /* Command.BME */
 	u32 cap_last, cap_end;        /* the chain's end; first free byte */
 	struct pci_bar bars[PCI_BARS];
 	struct msix *msix; /* owned; NULL: none */

@@ -1,0 +1,284 @@
+/*
+ * MSI-X: a table of messages, and bits for those that are due while masked.
+ *
+ * A vector's message goes to the interrupt controller by a line that was aimed
+ * at it; aiming costs the kernel much, so it is done when the vector opens and
+ * its message is another than before, never when it is only masked and
+ * unmasked. PCI Local Bus 3.0, 6.8.2 and 6.8.3.
+ */
+#include "pci_priv.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Message Control, at offset 2 of the capability. */
+#define CONTROL_SIZE   GENMASK(10, 0) /* vectors - 1 */
+#define CONTROL_MASK   BIT(14)
+#define CONTROL_ENABLE BIT(15)
+
+/* An entry of the table. */
+#define ENTRY_SIZE    16
+#define ENTRY_DATA    8
+#define ENTRY_CONTROL 12
+#define VECTOR_MASKED BIT(0)
+
+struct vector {
+	u8 entry[ENTRY_SIZE]; /* as the guest reads it */
+	struct msi_line line;
+	/* What the line is aimed at, if it is. */
+	bool aimed;
+	u64 addr;
+	u32 data;
+};
+
+struct msix {
+	struct pci_function *f;
+	struct msi_sink sink;
+	u32 cap, nr;
+	struct lock lock; /* guards all below; order in lock.h */
+	bool on;          /* enabled: what is due is sent or kept */
+	bool open;        /* and no mask over the whole function */
+	_Atomic bool enabled;
+	u64 pending[PCI_MSIX_VECTORS_MAX / 64];
+	struct vector vectors[];
+};
+
+u32 msix_cap(const struct msix *m)
+{
+	return m->cap;
+}
+
+static u64 pba_len(u32 nr)
+{
+	return (nr + 63) / 64 * 8;
+}
+
+/* --- vectors --- */
+
+static bool masked(const struct vector *v)
+{
+	return v->entry[ENTRY_CONTROL] & VECTOR_MASKED;
+}
+
+static bool is_pending(const struct msix *m, u32 i)
+{
+	return m->pending[i / 64] & BIT(i % 64);
+}
+
+static void send(struct msix *m, struct vector *v)
+{
+	u64 one = 1;
+
+	/* Can fail only at 2^64 - 1 messages that the kernel has not seen. */
+	if (v->aimed && write(v->line.fd, &one, sizeof(one)) == sizeof(one))
+		return;
+	msi_sink_send(&m->sink, m->f->devfn, pci_get(v->entry, 8),
+		      (u32)pci_get(v->entry + ENTRY_DATA, 4));
+}
+
+/* Let the line send what the entry says. Where the host refuses, messages go
+ * one by one. */
+static void aim(struct msix *m, struct vector *v)
+{
+	u64 addr = pci_get(v->entry, 8);
+	u32 data = (u32)pci_get(v->entry + ENTRY_DATA, 4);
+
+	if (v->aimed && v->addr == addr && v->data == data)
+		return;
+	v->aimed = !m->sink.aim(m->sink.ctx, &v->line, m->f->devfn, addr, data);
+	v->addr = addr;
+	v->data = data;
+}
+
+/* The vector may have opened, or its message have changed. */
+static void vector_changed(struct msix *m, u32 i)
+{
+	struct vector *v = &m->vectors[i];
+
+	if (!m->open || masked(v))
+		return;
+	aim(m, v);
+	if (!is_pending(m, i))
+		return;
+	m->pending[i / 64] &= ~BIT(i % 64);
+	send(m, v);
+}
+
+void pci_msix_fire(struct pci_function *f, u32 i)
+{
+	struct msix *m = f->msix;
+
+	if (!m || i >= m->nr)
+		return;
+	lock_take(&m->lock);
+	if (m->open && !masked(&m->vectors[i]))
+		send(m, &m->vectors[i]);
+	else if (m->on)
+		m->pending[i / 64] |= BIT(i % 64);
+	lock_drop(&m->lock);
+}
+
+bool pci_msix_enabled(const struct pci_function *f)
+{
+	return f->msix && f->msix->enabled;
+}
+
+/* A function that may not master the bus cannot write messages: they wait. */
+void msix_control(struct msix *m)
+{
+	u64 control = pci_get(m->f->config + m->cap + 2, 2);
+
+	lock_take(&m->lock);
+	m->on = control & CONTROL_ENABLE;
+	m->enabled = m->on;
+	m->open = m->on && !(control & CONTROL_MASK) && pci_bus_master(m->f);
+	for (u32 i = 0; m->open && i < m->nr; i++)
+		vector_changed(m, i);
+	lock_drop(&m->lock);
+}
+
+void msix_reset(struct msix *m)
+{
+	lock_take(&m->lock);
+	memset(m->pending, 0, sizeof(m->pending));
+	for (u32 i = 0; i < m->nr; i++) {
+		memset(m->vectors[i].entry, 0, ENTRY_SIZE);
+		m->vectors[i].entry[ENTRY_CONTROL] = VECTOR_MASKED;
+	}
+	lock_drop(&m->lock);
+}
+
+/* --- what the guest sees of it --- */
+
+/* Is the access one to @len bytes at @start of BAR @bar? */
+static bool within(const struct pci_function *f, u32 bar, u64 off, u64 start,
+		   u64 len)
+{
+	return f->msix && bar == f->msix_bar && off >= start &&
+	       off - start < len;
+}
+
+/* Both take accesses of 4 and 8 bytes; of others the result is undefined. */
+static bool allowed(u32 size)
+{
+	return size == 4 || size == 8;
+}
+
+bool msix_read(struct pci_function *f, u32 bar, u64 off, u32 size, u64 *val)
+{
+	struct msix *m = f->msix;
+	const u8 *from;
+
+	if (!m)
+		return false;
+	*val = 0;
+	lock_take(&m->lock);
+	if (within(f, bar, off, f->msix_table, (u64)m->nr * ENTRY_SIZE)) {
+		off -= f->msix_table;
+		from = m->vectors[off / ENTRY_SIZE].entry + off % ENTRY_SIZE;
+		*val = allowed(size) ? pci_get(from, size) : 0;
+	} else if (within(f, bar, off, f->msix_pba, pba_len(m->nr))) {
+		off -= f->msix_pba;
+		*val = m->pending[off / 8] >> (8 * (off % 8));
+	} else {
+		m = NULL;
+	}
+	lock_drop(&f->msix->lock);
+	return m != NULL;
+}
+
+static void table_write(struct msix *m, u64 off, u32 size, u64 val)
+{
+	u32 i = (u32)(off / ENTRY_SIZE);
+	u8 *entry = m->vectors[i].entry;
+
+	if (!allowed(size))
+		return;
+	lock_take(&m->lock);
+	pci_put(entry + off % ENTRY_SIZE, size, val);
+	/* Reserved, and to be read as 0: the low bits of the address and all of
+	 * vector control but its mask. */
+	entry[0] &= 0xfc;
+	pci_put(entry + ENTRY_CONTROL, 4, entry[ENTRY_CONTROL] & VECTOR_MASKED);
+	vector_changed(m, i);
+	lock_drop(&m->lock);
+}
+
+bool msix_write(struct pci_function *f, u32 bar, u64 off, u32 size, u64 val)
+{
+	struct msix *m = f->msix;
+
+	if (!m)
+		return false;
+	if (within(f, bar, off, f->msix_table, (u64)m->nr * ENTRY_SIZE)) {
+		table_write(m, off - f->msix_table, size, val);
+		return true;
+	}
+	return within(f, bar, off, f->msix_pba, pba_len(m->nr));
+}
+
+/* --- the whole --- */
+
+static int open_lines(struct msix *m, struct err *e)
+{
+	for (u32 i = 0; i < m->nr; i++) {
+		if (m->sink.open(m->sink.ctx, &m->vectors[i].line, e))
+			return err_prefix(e, "%s", m->f->name);
+	}
+	return 0;
+}
+
+void msix_destroy(struct msix *m)
+{
+	if (!m)
+		return;
+	for (u32 i = 0; i < m->nr; i++)
+		m->sink.close(m->sink.ctx, &m->vectors[i].line);
+	free(m);
+}
+
+static void add_cap(struct pci_function *f, u32 nr)
+{
+	u8 body[10], writable[10] = { 0 };
+
+	pci_put(body, 2, FIELD_PREP(CONTROL_SIZE, nr - 1));
+	pci_put(body + 2, 4, f->msix_table | f->msix_bar);
+	pci_put(body + 6, 4, f->msix_pba | f->msix_bar);
+	pci_put(writable, 2, CONTROL_MASK | CONTROL_ENABLE);
+	f->msix->cap =
+		pci_add_cap(f, CAP_ID_MSIX, body, writable, sizeof(body));
+}
+
+int pci_add_msix(struct pci_function *f, u32 nr, u32 bar, u64 table, u64 pba,
+		 const struct msi_sink *sink, struct err *e)
+{
+	struct msix *m;
+
+	assert(!f->host && !f->msix && nr > 0 && nr <= PCI_MSIX_VECTORS_MAX);
+	assert(bar < PCI_BARS && IS_ALIGNED(table | pba, 8) &&
+	       range_fits(table, (u64)nr * ENTRY_SIZE, f->bars[bar].size) &&
+	       range_fits(pba, pba_len(nr), f->bars[bar].size));
+	m = calloc(1, sizeof(*m) + nr * sizeof(m->vectors[0]));
+	if (!m)
+		return err_set(e, -ENOMEM, "%s: out of memory", f->name);
+	m->f = f;
+	m->sink = *sink;
+	m->nr = nr;
+	m->lock = LOCK_INIT;
+	for (u32 i = 0; i < nr; i++)
+		m->vectors[i].line.fd = -1;
+	msix_reset(m);
+	if (open_lines(m, e)) {
+		msix_destroy(m);
+		return e->code;
+	}
+	f->msix = m;
+	f->msix_bar = bar;
+	f->msix_table = table;
+	f->msix_pba = pba;
+	add_cap(f, nr);
+	return 0;
+}
