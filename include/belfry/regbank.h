@@ -20,7 +20,7 @@ struct reg {
 	const char *name; /* as the specification spells it */
 	u32 off;
 	u16 count;
-	u8 size;   /* bytes in one register: 4 or 8 */
+	u8 size;   /* bytes in one register: 1, 2, 4 or 8 */
 	u8 access; /* REG_*: access sizes the guest may use, none above @size */
 	/* The whole register @i of @count. NULL: RAZ. */
 	u64 (*read)(void *dev, u32 i);

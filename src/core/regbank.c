@@ -13,6 +13,11 @@ struct lane {
 	u64 mask;              /* the register's bits it covers */
 };
 
+static bool is_size(u32 size)
+{
+	return size == 1 || size == 2 || size == 4 || size == 8;
+}
+
 static u32 reg_end(const struct reg *r)
 {
 	return r->off + (u32)r->count * r->size;
@@ -39,8 +44,7 @@ static bool resolve(const struct regbank *b, u32 off, u32 size, struct lane *l)
 	const struct reg *r;
 
 	*l = (struct lane) { 0 };
-	if ((size != 1 && size != 2 && size != 4 && size != 8) || off % size ||
-	    !range_fits(off, size, b->len))
+	if (!is_size(size) || off % size || !range_fits(off, size, b->len))
 		return false;
 
 	r = first_above(b, off);
@@ -85,10 +89,7 @@ bool regbank_write(const struct regbank *b, void *dev, u32 off, u32 size,
 /* A register takes no access larger than itself, and takes some. */
 static bool access_ok(const struct reg *r)
 {
-	u32 all = r->size == 8 ? REG_8 | REG_16 | REG_32 | REG_64
-			       : REG_8 | REG_16 | REG_32;
-
-	return r->access && !(r->access & ~all);
+	return r->access && r->access < 2 * r->size;
 }
 
 int regbank_lint(const struct regbank *b)
@@ -98,7 +99,7 @@ int regbank_lint(const struct regbank *b)
 	for (size_t i = 0; i < b->nr; i++) {
 		const struct reg *r = &b->regs[i];
 
-		if (!r->name || !r->count || (r->size != 4 && r->size != 8) ||
+		if (!r->name || !r->count || !is_size(r->size) ||
 		    r->off % r->size || r->off < end || !access_ok(r) ||
 		    !range_fits(r->off, (u64)r->count * r->size, b->len))
 			return (int)i;

@@ -157,6 +157,30 @@ START_TEST(reserved_is_raz_wi)
 }
 END_TEST
 
+/* Bytes and halves side by side, as virtio has them. */
+START_TEST(small_registers)
+{
+	static const struct reg rows[] = {
+		{ "A", 0, 1, 2, REG_16, probe_read, probe_write },
+		{ "B", 2, 1, 1, REG_8, probe_read, probe_write },
+		{ "C", 3, 1, 1, REG_8, probe_read, probe_write },
+	};
+	const struct regbank b = { rows, ARRAY_SIZE(rows), 4 };
+	struct probe p = { .word = { 0x1234 } };
+	u64 val;
+
+	ck_assert_int_eq(regbank_lint(&b), -1);
+	ck_assert(regbank_read(&b, &p, 0, 2, &val));
+	ck_assert_uint_eq(val, 0x1234);
+	ck_assert(regbank_read(&b, &p, 3, 1, &val));
+	ck_assert_uint_eq(val, 0x34);
+	ck_assert(!regbank_read(&b, &p, 0, 4, &val));
+	ck_assert(!regbank_read(&b, &p, 2, 2, &val));
+	ck_assert(!regbank_write(&b, &p, 0, 1, 0));
+	ck_assert_uint_eq(p.writes, 0);
+}
+END_TEST
+
 START_TEST(lint)
 {
 	struct reg bad[] = {
@@ -168,11 +192,12 @@ START_TEST(lint)
 	static const struct reg faults[] = {
 		{ NULL, 8, 2, 8, REG_64, NULL, NULL }, /* no name */
 		{ "B", 8, 0, 8, REG_64, NULL, NULL },  /* none */
-		{ "B", 8, 4, 2, REG_16, NULL, NULL },  /* size */
+		{ "B", 8, 4, 3, REG_16, NULL, NULL },  /* size */
 		{ "B", 4, 1, 8, REG_64, NULL, NULL },  /* alignment */
 		{ "B", 0, 1, 8, REG_64, NULL, NULL },  /* overlap */
 		{ "B", 8, 2, 8, 0, NULL, NULL },       /* no access */
 		{ "B", 8, 2, 4, REG_64, NULL, NULL },  /* too wide */
+		{ "B", 8, 2, 1, REG_16, NULL, NULL },  /* likewise */
 		{ "B", 8, 2, 8, 16, NULL, NULL },      /* no size */
 		{ "B", 8, 3, 8, REG_64, NULL, NULL },  /* past the end */
 		{ "B", 0xfffffff8, 2, 8, REG_64, NULL, NULL }, /* wraps */
@@ -192,4 +217,4 @@ START_TEST(lint)
 END_TEST
 
 UNIT_MAIN("regbank", every_access, strange_sizes, lanes, reserved_is_raz_wi,
-	  lint)
+	  small_registers, lint)
