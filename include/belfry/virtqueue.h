@@ -55,7 +55,8 @@ void virtq_start(struct virtq *q);
  * is (now) broken: a bad index or address, a loop, a chain longer than the
  * queue or the iovecs given, indirect within indirect, readable after
  * writable. Empty buffers are left out. The iovecs point into guest memory,
- * whose bytes may change at any time.
+ * whose bytes may change at any time; nothing keeps a driver from offering the
+ * same head twice.
  */
 MUST_CHECK int virtq_pop(struct virtq *q, struct virtq_chain *c);
 
@@ -73,8 +74,9 @@ MUST_CHECK bool virtq_show(struct virtq *q);
 /* Ask the driver not to notify: we are looking anyway. A hint. */
 void virtq_quiet(struct virtq *q);
 
-/* Ask it to notify again. True if there is something to pop already: look
- * again, no notification may come for that. */
+/* Ask it to notify again. True if it has offered something since virtq_pop
+ * last found nothing: look again, no notification may come for that. What was
+ * seen and left, or undone, does not count. */
 MUST_CHECK bool virtq_listen(struct virtq *q);
 
 /* The queue is broken for a reason that only the device knows. */
