@@ -202,7 +202,7 @@ struct pci_host *pci_host_create(const struct pci_windows *w,
 	h->lock = LOCK_INIT;
 	h->faults.who = "pci";
 	for (size_t i = 0; i < ARRAY_SIZE(regions); i++) {
-		if (mmio_bus_add(bus, &regions[i], e)) {
+		if (regions[i].len && mmio_bus_add(bus, &regions[i], e)) {
 			free(h);
 			return NULL;
 		}

@@ -65,8 +65,8 @@ struct memmap {
 /* Pure. @cpus 1..MEMMAP_CPUS_MAX; @ram_size in bytes, at most 1 TiB. */
 void memmap_init(struct memmap *m, u32 cpus, u64 ram_size, bool steal_time);
 
-/* Give it PCI, with a 64-bit window of @mem64_size bytes, a multiple of 1 GiB.
- */
+/* Give it PCI, with a 64-bit window of @mem64_size bytes: a multiple of 1 GiB,
+ * or 0 where all BARs fit below, which spares the guest address bits. */
 void memmap_add_pci(struct memmap *m, u64 mem64_size);
 
 /*

@@ -128,7 +128,7 @@ bool pci_bus_master(const struct pci_function *f);
 struct pci_windows {
 	gpa_t ecam; /* PCI_ECAM_SIZE bytes */
 	gpa_t mem32, mem64;
-	u64 mem32_size, mem64_size;
+	u64 mem32_size, mem64_size; /* 0: there is no such window */
 };
 
 /* A bus without functions, answering on @bus (borrowed) at @w's places.

@@ -151,6 +151,12 @@ static void amba(struct dt *t, const struct memmap *m)
 /* Each RID is its own DeviceID: msi-map is one to one. */
 static void pci(struct dt *t, const struct pci_windows *w)
 {
+	const u32 ranges[] = {
+		RANGE(SPACE_MEM32, w->mem32, w->mem32_size),
+		RANGE(SPACE_MEM64, w->mem64, w->mem64_size),
+	};
+	size_t nr = ARRAY_SIZE(ranges);
+
 	if (!w->ecam)
 		return;
 	dt_node(t, "pcie@%llx", (unsigned long long)w->ecam);
@@ -161,8 +167,7 @@ static void pci(struct dt *t, const struct pci_windows *w)
 	dt_u32(t, "linux,pci-domain", 0);
 	dt_u32(t, "#address-cells", 3);
 	dt_u32(t, "#size-cells", 2);
-	dt_u32(t, "ranges", RANGE(SPACE_MEM32, w->mem32, w->mem32_size),
-	       RANGE(SPACE_MEM64, w->mem64, w->mem64_size));
+	dt_cells(t, "ranges", ranges, w->mem64_size ? nr : nr / 2);
 	dt_u32(t, "msi-map", 0, PHANDLE_ITS, 0, PCI_FUNCTIONS_MAX);
 	dt_empty(t, "dma-coherent");
 	dt_node_end(t);

@@ -55,9 +55,11 @@ void memmap_add_pci(struct memmap *m, u64 mem64_size)
 		.ecam = PCI_ECAM,
 		.mem32 = PCI_MEM32,
 		.mem32_size = PCI_ECAM - PCI_MEM32,
-		.mem64 = mem64,
-		.mem64_size = mem64_size,
 	};
+	if (!mem64_size)
+		return;
+	m->pci.mem64 = mem64;
+	m->pci.mem64_size = mem64_size;
 	reach(m, mem64 + mem64_size);
 }
 

@@ -23,9 +23,10 @@ bool plan_open(struct plan *p, const struct config *c, struct faults *f)
 		faults_add(f, "initrd: %s", e.msg);
 	if (c->console && (same_file(c->console, p->image.fd) ||
 			   same_file(c->console, p->initrd.fd)))
-		faults_add(f,
-			   "console: %s is a file the guest is booted from; name another",
-			   c->console);
+		faults_add(
+			f,
+			"console: %s is a file the guest is booted from; name another",
+			c->console);
 	if (f->nr == before)
 		return true;
 	plan_close(p);

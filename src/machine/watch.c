@@ -105,9 +105,9 @@ static void look(struct watch *w, bool whole)
 		return;
 	/* "$" means the end of a line, not wherever the output paused. */
 	w->line[w->len] = '\0';
-	w->expected = !regexec(&w->expect, w->line, 0, NULL,
-			       (whole ? 0 : REG_NOTEOL) |
-				       (w->cut ? REG_NOTBOL : 0));
+	w->expected =
+		!regexec(&w->expect, w->line, 0, NULL,
+			 (whole ? 0 : REG_NOTEOL) | (w->cut ? REG_NOTBOL : 0));
 	w->seen = w->len;
 }
 

@@ -285,6 +285,14 @@ START_TEST(a_pci_bus)
 	/* What devices write, the guest's caches see. */
 	has_bytes(&b, node, "dma-coherent", "", 0);
 	free(b.fdt);
+
+	/* Without a window above 4 GiB. */
+	bench_init(&b, 1, false);
+	memmap_add_pci(&b.map, 0);
+	bench_write(&b);
+	has_cells(&b, node, "ranges", 7, 0x02000000u, 0u, 0x10000000u, 0u,
+		  0x10000000u, 0u, 0x2f000000u);
+	free(b.fdt);
 }
 END_TEST
 

@@ -137,6 +137,7 @@ START_TEST(pci_windows)
 		u64 ram, mem64, size;
 		u32 bits;
 	} rows[] = {
+		{ 32 * MIB, 0, 0, 32 },
 		{ 32 * MIB, 4 * GIB, GIB, 33 },
 		{ 3 * GIB, 4 * GIB, GIB, 33 },
 		{ 3 * GIB + 2 * MIB, 5 * GIB, GIB, 33 },
