@@ -38,7 +38,7 @@ struct uart_regs {
 struct pl011 {
 	struct lock lock;
 	struct irq_line irq;
-	struct pl011_wire wire;
+	struct chars_wire wire;
 	struct guest_faults faults;
 	struct uart_regs r;
 	bool level;   /* of the line */
@@ -441,15 +441,18 @@ static void bank_write(void *dev, u64 off, u32 size, u64 val)
 
 const struct mmio_ops pl011_mmio = { bank_read, bank_write };
 
-void pl011_tx_ready(struct pl011 *u)
+static void port_tx_ready(void *dev)
 {
+	struct pl011 *u = dev;
+
 	lock_take(&u->lock);
 	settle(u);
 	lock_drop(&u->lock);
 }
 
-size_t pl011_receive(struct pl011 *u, const u8 *buf, size_t len)
+static size_t port_receive(void *dev, const u8 *buf, size_t len)
 {
+	struct pl011 *u = dev;
 	size_t n;
 
 	lock_take(&u->lock);
@@ -464,8 +467,10 @@ size_t pl011_receive(struct pl011 *u, const u8 *buf, size_t len)
 	return n;
 }
 
-void pl011_break(struct pl011 *u)
+static void port_break(void *dev)
 {
+	struct pl011 *u = dev;
+
 	lock_take(&u->lock);
 	if (rx_open(&u->r) && u->r.rx.len < FIFO_SLOTS) {
 		fifo_push(&u->r.rx, DR_BE);
@@ -474,6 +479,14 @@ void pl011_break(struct pl011 *u)
 		settle(u);
 	}
 	lock_drop(&u->lock);
+}
+
+struct chars_port pl011_port(struct pl011 *u)
+{
+	return (struct chars_port) { .tx_ready = port_tx_ready,
+				     .receive = port_receive,
+				     .brk = port_break,
+				     .dev = u };
 }
 
 void pl011_reset(struct pl011 *u)
@@ -485,7 +498,7 @@ void pl011_reset(struct pl011 *u)
 }
 
 struct pl011 *pl011_create(const struct irq_line *irq,
-			   const struct pl011_wire *wire)
+			   const struct chars_wire *wire)
 {
 	struct pl011 *u = calloc(1, sizeof(*u));
 

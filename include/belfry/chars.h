@@ -20,13 +20,15 @@ struct chars_wire {
 	void *ctx;
 };
 
-/* What the device gives. Any thread. */
+/* What the device gives: on any thread, unless the device says otherwise. */
 struct chars_port {
 	/* The owner of the wire has room for output again. */
 	void (*tx_ready)(void *dev);
 	/* Input for the guest: returns how many bytes fitted; if fewer than
 	 * @len, receive_ready is called when it is worth trying again. */
 	size_t (*receive)(void *dev, const u8 *buf, size_t len);
+	/* The serial line breaks. NULL where there is no such line. */
+	void (*brk)(void *dev);
 	void *dev;
 };
 

@@ -11,9 +11,9 @@
 #define BELFRY_CONSOLE_H
 
 #include <belfry/base.h>
+#include <belfry/chars.h>
 #include <belfry/err.h>
 #include <belfry/loop.h>
-#include <belfry/pl011.h>
 #include <belfry/watch.h>
 
 enum console_event {
@@ -40,8 +40,8 @@ struct console *console_create(const struct console_setup *s, struct err *e);
 void console_destroy(struct console *c);
 
 /* What the UART is made with, then the UART itself: input goes there. */
-struct pl011_wire console_wire(struct console *c);
-void console_start(struct console *c, struct pl011 *uart);
+struct chars_wire console_wire(struct console *c);
+void console_start(struct console *c, struct chars_port uart);
 
 /* No vCPU runs any more: write what is left, then CONSOLE_DRAINED. */
 void console_drain(struct console *c);

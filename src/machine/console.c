@@ -27,7 +27,7 @@
 struct console {
 	struct console_setup setup;
 	struct watch *watch;
-	struct pl011 *uart;
+	struct chars_port uart;
 
 	/* Between the vCPU threads and the loop: a ring of what the guest
 	 * wrote. */
@@ -145,7 +145,7 @@ static void next_burst(struct console *c)
 		if (writing(c))
 			return;
 		if (take_burst(c))
-			pl011_tx_ready(c->uart);
+			c->uart.tx_ready(c->uart.dev);
 		if (!c->burst_len)
 			break;
 		if (c->setup.out >= 0)
@@ -254,8 +254,8 @@ static void read_on(struct console *c)
 /* Give the UART what it takes. */
 static void push_input(struct console *c)
 {
-	size_t n = pl011_receive(c->uart, c->in + c->in_done,
-				 c->in_len - c->in_done);
+	size_t n = c->uart.receive(c->uart.dev, c->in + c->in_done,
+				   c->in_len - c->in_done);
 
 	c->closed = !n && c->in_done < c->in_len;
 	c->in_done += n;
@@ -280,7 +280,8 @@ static void take_byte(struct console *c, u8 byte)
 			break;
 		break;
 	case ESCAPE_BREAK:
-		pl011_break(c->uart);
+		if (c->uart.brk)
+			c->uart.brk(c->uart.dev);
 		break;
 	case ESCAPE_NONE:
 		break;
@@ -348,9 +349,9 @@ static void wire_receive_ready(void *ctx)
 
 /* --- the whole --- */
 
-struct pl011_wire console_wire(struct console *c)
+struct chars_wire console_wire(struct console *c)
 {
-	return (struct pl011_wire) { .send = wire_send,
+	return (struct chars_wire) { .send = wire_send,
 				     .receive_ready = wire_receive_ready,
 				     .ctx = c };
 }
@@ -398,7 +399,7 @@ void console_destroy(struct console *c)
 	free(c);
 }
 
-void console_start(struct console *c, struct pl011 *uart)
+void console_start(struct console *c, struct chars_port uart)
 {
 	c->uart = uart;
 	wait_for_timer(c);

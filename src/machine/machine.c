@@ -237,7 +237,7 @@ static int make_console(struct machine *m, struct err *e)
 		.event = power_console_event,
 		.ctx = m,
 	};
-	struct pl011_wire wire;
+	struct chars_wire wire;
 
 	m->console = console_create(&s, e);
 	if (!m->console)
@@ -299,7 +299,7 @@ static int run(struct machine *m, struct err *e)
 {
 	int err;
 
-	console_start(m->console, m->uart);
+	console_start(m->console, pl011_port(m->uart));
 	wait_for_alarm(m);
 	err = confine(m, e);
 	if (err)

@@ -10,6 +10,7 @@
 #include <belfry/kvm.h>
 #include <belfry/loop.h>
 #include <belfry/machine.h>
+#include <belfry/pl011.h>
 #include <belfry/pl031.h>
 #include <belfry/plan.h>
 #include <belfry/ram.h>

@@ -87,14 +87,14 @@ static void step(struct pl011 *u, struct bench *b, const u8 *rec)
 		guest_write(u, b, rec[1] * 4u + lane, size, val);
 		break;
 	case 3:
-		assert(pl011_receive(u, buf, rec[1]) <= rec[1]);
+		assert(pl011_port(u).receive(u, buf, rec[1]) <= rec[1]);
 		break;
 	case 4:
 		b->room = rec[1];
-		pl011_tx_ready(u);
+		pl011_port(u).tx_ready(u);
 		break;
 	case 5:
-		pl011_break(u);
+		pl011_port(u).brk(u);
 		break;
 	case 6:
 		pl011_mmio.read(u, UARTDR, 4);
@@ -113,7 +113,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 {
 	struct bench b = { .room = 0 };
 	const struct irq_line irq = { bench_irq, &b, 33 };
-	const struct pl011_wire wire = { bench_send, bench_ready, &b };
+	const struct chars_wire wire = { bench_send, bench_ready, &b };
 	struct pl011 *u = pl011_create(&irq, &wire);
 
 	if (!u)

@@ -6,6 +6,7 @@
 
 #include <belfry/console.h>
 #include <belfry/lock.h>
+#include <belfry/pl011.h>
 
 #include <dirent.h>
 #include <errno.h>
@@ -92,7 +93,7 @@ static struct bench *bench_init(int without, int file, const char *expect)
 {
 	struct bench *b = calloc(1, sizeof(*b));
 	const struct irq_line irq = { .set = no_irq };
-	struct pl011_wire wire;
+	struct chars_wire wire;
 	struct err e = { 0 };
 	int in[2] = { -1, -1 }, out[2] = { -1, -1 };
 
@@ -145,7 +146,7 @@ static void bench_run(struct bench *b, void (*guest)(struct bench *b))
 	struct err e = { 0 };
 
 	b->guest = guest;
-	console_start(b->console, b->uart);
+	console_start(b->console, pl011_port(b->uart));
 	if (guest)
 		ck_assert_int_eq(pthread_create(&b->thread, NULL, guest_main,
 						b),
@@ -365,7 +366,7 @@ START_TEST(no_reader_stops_the_guest)
 
 	fill(b, 60000);
 	b->guest = guest_writes;
-	console_start(b->console, b->uart);
+	console_start(b->console, pl011_port(b->uart));
 	ck_assert_int_eq(pthread_create(&b->thread, NULL, guest_main, b), 0);
 	ck_assert_uint_lt(work_during(b, 300 * MS), 150 * MS);
 	done = b->done;
@@ -392,7 +393,7 @@ START_TEST(a_full_pipe_that_does_not_block)
 	fill(b, 20000);
 	ck_assert_int_eq(fcntl(b->its_out, F_SETFL, O_NONBLOCK), 0);
 	b->guest = guest_writes;
-	console_start(b->console, b->uart);
+	console_start(b->console, pl011_port(b->uart));
 	ck_assert_int_eq(pthread_create(&b->thread, NULL, guest_main, b), 0);
 	ck_assert_uint_lt(work_during(b, 300 * MS), 150 * MS);
 	reader_start(&r, b->out);
@@ -461,7 +462,7 @@ START_TEST(little_is_written_soon)
 	char got[16] = "";
 
 	b->guest = guest_prompts;
-	console_start(b->console, b->uart);
+	console_start(b->console, pl011_port(b->uart));
 	ck_assert_int_eq(pthread_create(&b->thread, NULL, guest_main, b), 0);
 	work_during(b, 300 * MS);
 	ck_assert_int_eq(fcntl(b->out, F_SETFL, O_NONBLOCK), 0);
@@ -614,7 +615,7 @@ START_TEST(input_waits_for_the_guest)
 
 	fill(b, 5);
 	pl011_mmio.write(b->uart, CR, 4, 0x101);
-	console_start(b->console, b->uart);
+	console_start(b->console, pl011_port(b->uart));
 	ck_assert_int_eq(write(b->in, "hello", 5), 5);
 	work_during(b, 50 * MS);
 	ck_assert(pl011_mmio.read(b->uart, FR, 4) & RXFE);
@@ -635,7 +636,7 @@ START_TEST(the_end_of_input_costs_nothing)
 	struct bench *b = bench_init(NO_OUT, -1, NULL);
 
 	close_if(&b->in);
-	console_start(b->console, b->uart);
+	console_start(b->console, pl011_port(b->uart));
 	ck_assert_uint_lt(work_during(b, 300 * MS), 50 * MS);
 	bench_fini(b);
 }
@@ -649,7 +650,7 @@ START_TEST(input_that_fails_costs_nothing)
 
 	ck_assert_int_eq(dup2(dir, b->its_in), b->its_in);
 	close(dir);
-	console_start(b->console, b->uart);
+	console_start(b->console, pl011_port(b->uart));
 	ck_assert_uint_lt(work_during(b, 300 * MS), 50 * MS);
 	bench_fini(b);
 }
@@ -660,7 +661,7 @@ static void check_nonblocking_input(struct bench *b)
 {
 	fill(b, 2);
 	ck_assert_int_eq(fcntl(b->its_in, F_SETFL, O_NONBLOCK), 0);
-	console_start(b->console, b->uart);
+	console_start(b->console, pl011_port(b->uart));
 	ck_assert_uint_lt(work_during(b, 300 * MS), 50 * MS);
 	ck_assert_int_eq(write(b->in, "hi", 2), 2);
 	work_during(b, 50 * MS);
@@ -699,7 +700,7 @@ START_TEST(escapes_past_a_deaf_guest)
 {
 	struct bench *b = bench_init(NO_OUT, -1, NULL);
 
-	console_start(b->console, b->uart);
+	console_start(b->console, pl011_port(b->uart));
 	for (int i = 0; i < 100; i++) {
 		ck_assert_int_eq(write(b->in, "q", 1), 1);
 		work_during(b, MS);
@@ -741,7 +742,7 @@ START_TEST(a_break)
 {
 	struct bench *b = bench_init(NO_OUT, -1, NULL);
 
-	console_start(b->console, b->uart);
+	console_start(b->console, pl011_port(b->uart));
 	ck_assert_int_eq(write(b->in, "\1b", 2), 2);
 	work_during(b, 100 * MS);
 	ck_assert(!(pl011_mmio.read(b->uart, FR, 4) & RXFE));
@@ -766,7 +767,7 @@ START_TEST(expected_text)
 
 	b->stop_at_event = true;
 	b->guest = guest_says_expected;
-	console_start(b->console, b->uart);
+	console_start(b->console, pl011_port(b->uart));
 	ck_assert(!console_expected(b->console));
 	ck_assert_int_eq(pthread_create(&b->thread, NULL, guest_main, b), 0);
 	work_during(b, 10000 * MS);
@@ -809,7 +810,7 @@ START_TEST(expected_text_is_written_too)
 	b->drain_at_event = true;
 	b->guest = guest_says_expected;
 	reader_start(&r, b->out);
-	console_start(b->console, b->uart);
+	console_start(b->console, pl011_port(b->uart));
 	ck_assert_int_eq(pthread_create(&b->thread, NULL, guest_main, b), 0);
 	ck_assert_int_eq(loop_run(b->loop, &e), 0);
 	b->quit = true;
@@ -826,7 +827,7 @@ START_TEST(draining_nothing)
 {
 	struct bench *b = bench_init(0, -1, NULL);
 
-	console_start(b->console, b->uart);
+	console_start(b->console, pl011_port(b->uart));
 	console_drain(b->console);
 	ck_assert_int_eq(b->events[CONSOLE_DRAINED], 1);
 	bench_fini(b);

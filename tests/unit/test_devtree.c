@@ -318,7 +318,7 @@ static u32 periphid(const struct mmio_ops *ops, void *dev)
 START_TEST(peripheral_ids)
 {
 	const struct irq_line irq = { .set = no_irq };
-	const struct pl011_wire wire = { 0 };
+	const struct chars_wire wire = { 0 };
 	const struct pl031_world world = { 0 };
 	struct pl011 *uart = pl011_create(&irq, &wire);
 	struct pl031 *rtc = pl031_create(&irq, &world);

@@ -56,6 +56,7 @@
 
 struct bench {
 	struct pl011 *u;
+	struct chars_port port;
 	u8 out[OUT_MAX]; /* what the wire took */
 	size_t out_len;
 	size_t room; /* how much more it takes */
@@ -96,12 +97,14 @@ static struct bench *bench_init(void)
 {
 	struct bench *b = calloc(1, sizeof(*b));
 	const struct irq_line irq = { bench_irq, b, 33 };
-	const struct pl011_wire wire = { bench_send, bench_ready, b };
+	const struct chars_wire wire = { bench_send, bench_ready, b };
 
 	ck_assert_ptr_nonnull(b);
 	b->room = ~(size_t)0;
 	b->u = pl011_create(&irq, &wire);
 	ck_assert_ptr_nonnull(b->u);
+	b->port = pl011_port(b->u);
+	ck_assert_ptr_eq(b->port.dev, b->u);
 	/* The receiver is off at first. */
 	pl011_mmio.write(b->u, CR, 4, CR_ON);
 	return b;
@@ -137,7 +140,7 @@ static size_t feed(struct bench *b, u32 c, size_t n)
 
 	for (size_t i = 0; i < n; i++)
 		buf[i] = (u8)(c + i);
-	return pl011_receive(b->u, buf, n);
+	return b->port.receive(b->port.dev, buf, n);
 }
 
 /* Faults are meant where this is called. */
@@ -353,7 +356,7 @@ START_TEST(transmit_levels)
 				  FR_LINE | FR_RXFE | FR_BUSY | FR_TXFF);
 		for (u32 n = 31; n + 1 > 0; n--) {
 			b->room = 1;
-			pl011_tx_ready(b->u);
+			b->port.tx_ready(b->port.dev);
 			ck_assert_uint_eq(rd(b, RIS), n <= level ? INT_TX : 0);
 			ck_assert_uint_eq(rd(b, FR),
 					  FR_LINE | FR_RXFE |
@@ -364,7 +367,7 @@ START_TEST(transmit_levels)
 			ck_assert_uint_eq(rd(b, RIS), n <= level ? INT_TX : 0);
 		}
 		b->room = 32;
-		pl011_tx_ready(b->u);
+		b->port.tx_ready(b->port.dev);
 		ck_assert_uint_eq(b->out_len, 64);
 		for (u32 n = 0; n < 64; n++)
 			ck_assert_uint_eq(b->out[n], n);
@@ -379,19 +382,19 @@ START_TEST(transmit_interrupt_is_a_transition)
 
 	wr(b, IMSC, INT_TX);
 	ck_assert(!b->level); /* empty, but nothing has left */
-	pl011_tx_ready(b->u);
+	b->port.tx_ready(b->port.dev);
 	ck_assert(!b->level);
 	put(b, 'a', 1); /* left at once */
 	ck_assert(b->level);
 	wr(b, ICR, INT_TX);
 	ck_assert(!b->level);
-	pl011_tx_ready(b->u);
+	b->port.tx_ready(b->port.dev);
 	ck_assert(!b->level);
 	b->room = 0;
 	put(b, 'b', 1);
 	ck_assert(!b->level);
 	b->room = 1;
-	pl011_tx_ready(b->u);
+	b->port.tx_ready(b->port.dev);
 	ck_assert(b->level);
 	ck_assert_uint_eq(b->out_len, 2);
 	bench_fini(b);
@@ -406,7 +409,7 @@ START_TEST(transmit_overflow)
 	b->room = 0;
 	put(b, 0, 40);
 	b->room = 100;
-	pl011_tx_ready(b->u);
+	b->port.tx_ready(b->port.dev);
 	ck_assert_uint_eq(b->out_len, 32);
 	for (u32 n = 0; n < 32; n++)
 		ck_assert_uint_eq(b->out[n], n);
@@ -426,7 +429,7 @@ START_TEST(transmit_flow)
 			while (sent < 500 && !(rd(b, FR) & FR_TXFF))
 				put(b, sent++, 1);
 			b->room = step;
-			pl011_tx_ready(b->u);
+			b->port.tx_ready(b->port.dev);
 		}
 		for (u32 n = 0; n < 500; n++)
 			ck_assert_uint_eq(b->out[n], n & 0xff);
@@ -483,7 +486,7 @@ START_TEST(character_mode)
 	ck_assert_uint_eq(rd(b, FR), FR_LINE | FR_RXFE | FR_BUSY | FR_TXFF);
 	ck_assert_uint_eq(rd(b, RIS), 0);
 	b->room = 1;
-	pl011_tx_ready(b->u);
+	b->port.tx_ready(b->port.dev);
 	ck_assert_uint_eq(rd(b, RIS), INT_TX);
 	ck_assert_uint_eq(rd(b, FR), FR_IDLE);
 	bench_fini(b);
@@ -541,7 +544,7 @@ START_TEST(transmitter_off)
 
 		wr(b, CR, off[i]);
 		put(b, 0, 32);
-		pl011_tx_ready(b->u);
+		b->port.tx_ready(b->port.dev);
 		ck_assert_uint_eq(b->sends, 0);
 		ck_assert_uint_eq(rd(b, FR),
 				  FR_LINE | FR_RXFE | FR_BUSY | FR_TXFF);
@@ -564,7 +567,7 @@ START_TEST(receiver_off)
 		feed(b, 'a', 1);
 		wr(b, CR, off[i]);
 		ck_assert_uint_eq(feed(b, 'b', 1), 0);
-		pl011_break(b->u);
+		b->port.brk(b->port.dev);
 		ck_assert_uint_eq(b->readies, 0);
 		wr(b, CR, CR_ON);
 		ck_assert_uint_eq(b->readies, 1);
@@ -582,7 +585,7 @@ START_TEST(breaks)
 
 	wr(b, IMSC, INT_BE);
 	feed(b, 'a', 1);
-	pl011_break(b->u);
+	b->port.brk(b->port.dev);
 	feed(b, 'b', 1);
 	ck_assert(b->level);
 	ck_assert_uint_eq(rd(b, DR), 'a');
@@ -598,7 +601,7 @@ START_TEST(breaks)
 	/* A full FIFO, and an operator with a heavy finger. */
 	feed(b, 0, 32);
 	for (u32 i = 0; i < 1000; i++)
-		pl011_break(b->u);
+		b->port.brk(b->port.dev);
 	for (u32 i = 0; i < 32; i++)
 		ck_assert_uint_eq(rd(b, DR), i);
 	for (u32 i = 0; i < 32; i++)
@@ -675,7 +678,7 @@ START_TEST(interrupt_mask_and_clear)
 	struct bench *b = bench_init();
 
 	put(b, 'a', 1);
-	pl011_break(b->u);
+	b->port.brk(b->port.dev);
 	ck_assert_uint_eq(rd(b, RIS), INT_TX | INT_BE);
 	ck_assert_uint_eq(rd(b, MIS), 0);
 	ck_assert_uint_eq(b->changes, 0);
@@ -703,7 +706,7 @@ START_TEST(reset)
 	b->room = 0;
 	put(b, 0, 10);
 	feed(b, 0, 100);
-	pl011_break(b->u);
+	b->port.brk(b->port.dev);
 	ck_assert(b->level);
 	b->room = 10;
 	pl011_reset(b->u);
@@ -802,12 +805,12 @@ START_TEST(linux_driver)
 	ck_assert(!b->level);
 	while (left) {
 		b->room = 20;
-		pl011_tx_ready(b->u);
+		b->port.tx_ready(b->port.dev);
 		if (b->level)
 			left = linux_interrupt(b, im, left, &got);
 	}
 	b->room = 100;
-	pl011_tx_ready(b->u);
+	b->port.tx_ready(b->port.dev);
 	ck_assert_uint_eq(b->out_len, 20 + 400);
 	ck_assert(!b->level);
 
@@ -1090,12 +1093,12 @@ static void one_step(struct bench *b, struct model *m, u32 r)
 		break;
 	case 3:
 		b->room = m->room = arg % 3 ? arg % 50 : 0;
-		pl011_tx_ready(b->u);
+		b->port.tx_ready(b->port.dev);
 		m_follow(m);
 		break;
 	case 4:
 		if (arg % 4 == 0) {
-			pl011_break(b->u);
+			b->port.brk(b->port.dev);
 			m_break(m);
 		}
 		break;
@@ -1134,6 +1137,7 @@ END_TEST
 
 struct pipe_end {
 	struct pl011 *u;
+	struct chars_port port;
 	_Atomic u32 ready, level;
 	_Atomic size_t room;
 	u8 out[TYPED];
@@ -1176,7 +1180,7 @@ static void *typist(void *ctx)
 
 		for (size_t i = 0; i < n; i++)
 			buf[i] = (u8)((sent + i) * 7);
-		n = pl011_receive(p->u, buf, n);
+		n = p->port.receive(p->port.dev, buf, n);
 		sent += (u32)n;
 		/* A call for more must come after every short one. */
 		while (n < sizeof(buf) && sent < TYPED && p->ready == ready)
@@ -1191,7 +1195,7 @@ static void *taker(void *ctx)
 
 	while (!p->done) {
 		p->room = 5;
-		pl011_tx_ready(p->u);
+		p->port.tx_ready(p->port.dev);
 		sched_yield();
 	}
 	return NULL;
@@ -1201,13 +1205,14 @@ START_TEST(threads)
 {
 	struct pipe_end *p = calloc(1, sizeof(*p));
 	const struct irq_line irq = { pipe_irq, p, 33 };
-	const struct pl011_wire wire = { pipe_send, pipe_ready, p };
+	const struct chars_wire wire = { pipe_send, pipe_ready, p };
 	pthread_t t[2];
 	u32 got = 0;
 
 	ck_assert_ptr_nonnull(p);
 	p->u = pl011_create(&irq, &wire);
 	ck_assert_ptr_nonnull(p->u);
+	p->port = pl011_port(p->u);
 	pl011_mmio.write(p->u, CR, 4, CR_ON);
 	pl011_mmio.write(p->u, IMSC, 4, INT_RX | INT_RT);
 	ck_assert_int_eq(pthread_create(&t[0], NULL, typist, p), 0);
