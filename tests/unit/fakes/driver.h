@@ -160,6 +160,7 @@ struct driver_queue {
 	u64 desc, avail, used; /* where the areas are */
 	gpa_t notify;          /* where notifications go */
 	bool event_idx;
+	bool quiet;     /* no interrupts are wanted */
 	bool indirect;  /* chains go by indirect tables: for the test to set */
 	u16 avail_idx;  /* chains added */
 	u16 kicked;     /* of those, how many the device was told of */
