@@ -36,6 +36,11 @@ bool host_has_room(const struct pci_host *h, gpa_t at, u64 size)
 		range_fits(at - w->mem64, size, w->mem64_size));
 }
 
+struct guest_faults *host_faults(struct pci_host *h)
+{
+	return &h->faults;
+}
+
 /* --- configuration space --- */
 
 /* The function an ECAM access goes to, and where in it; NULL if there is none

@@ -153,41 +153,54 @@ void msix_reset(struct msix *m)
 
 /* --- what the guest sees of it --- */
 
-/* Is the access one to @len bytes at @start of BAR @bar? */
-static bool within(const struct pci_function *f, u32 bar, u64 off, u64 start,
-		   u64 len)
+static bool in_table(const struct pci_function *f, u32 bar, u64 off)
 {
-	return f->msix && bar == f->msix_bar && off >= start &&
-	       off - start < len;
+	return f->msix && bar == f->msix_bar && off >= f->msix_table &&
+	       off - f->msix_table < (u64)f->msix->nr * ENTRY_SIZE;
 }
 
-/* Both take accesses of 4 and 8 bytes; of others the result is undefined. */
-static bool allowed(u32 size)
+static bool in_pba(const struct pci_function *f, u32 bar, u64 off)
 {
-	return size == 4 || size == 8;
+	return f->msix && bar == f->msix_bar && off >= f->msix_pba &&
+	       off - f->msix_pba < pba_len(f->msix->nr);
+}
+
+/* Of accesses of less than 4 bytes the result is undefined: none. */
+static bool allowed(struct pci_function *f, u64 off, u32 size)
+{
+	if (size >= 4)
+		return true;
+	guest_fault(host_faults(f->host),
+		    "%s: MSI-X access of %u bytes at 0x%llx", f->name, size,
+		    (unsigned long long)off);
+	return false;
+}
+
+static u64 table_read(const struct msix *m, u64 off, u32 size)
+{
+	return pci_get(m->vectors[off / ENTRY_SIZE].entry + off % ENTRY_SIZE,
+		       size);
+}
+
+static u64 pba_read(const struct msix *m, u64 off)
+{
+	return m->pending[off / 8] >> (8 * (off % 8));
 }
 
 bool msix_read(struct pci_function *f, u32 bar, u64 off, u32 size, u64 *val)
 {
-	struct msix *m = f->msix;
-	const u8 *from;
+	bool table = in_table(f, bar, off);
 
-	if (!m)
+	if (!table && !in_pba(f, bar, off))
 		return false;
 	*val = 0;
-	lock_take(&m->lock);
-	if (within(f, bar, off, f->msix_table, (u64)m->nr * ENTRY_SIZE)) {
-		off -= f->msix_table;
-		from = m->vectors[off / ENTRY_SIZE].entry + off % ENTRY_SIZE;
-		*val = allowed(size) ? pci_get(from, size) : 0;
-	} else if (within(f, bar, off, f->msix_pba, pba_len(m->nr))) {
-		off -= f->msix_pba;
-		*val = m->pending[off / 8] >> (8 * (off % 8));
-	} else {
-		m = NULL;
-	}
+	if (!allowed(f, off, size))
+		return true;
+	lock_take(&f->msix->lock);
+	*val = table ? table_read(f->msix, off - f->msix_table, size)
+		     : pba_read(f->msix, off - f->msix_pba);
 	lock_drop(&f->msix->lock);
-	return m != NULL;
+	return true;
 }
 
 static void table_write(struct msix *m, u64 off, u32 size, u64 val)
@@ -195,8 +208,6 @@ static void table_write(struct msix *m, u64 off, u32 size, u64 val)
 	u32 i = (u32)(off / ENTRY_SIZE);
 	u8 *entry = m->vectors[i].entry;
 
-	if (!allowed(size))
-		return;
 	lock_take(&m->lock);
 	pci_put(entry + off % ENTRY_SIZE, size, val);
 	/* Reserved, and to be read as 0: the low bits of the address and all of
@@ -209,15 +220,16 @@ static void table_write(struct msix *m, u64 off, u32 size, u64 val)
 
 bool msix_write(struct pci_function *f, u32 bar, u64 off, u32 size, u64 val)
 {
-	struct msix *m = f->msix;
+	bool table = in_table(f, bar, off);
 
-	if (!m)
+	if (!table && !in_pba(f, bar, off))
 		return false;
-	if (within(f, bar, off, f->msix_table, (u64)m->nr * ENTRY_SIZE)) {
-		table_write(m, off - f->msix_table, size, val);
-		return true;
-	}
-	return within(f, bar, off, f->msix_pba, pba_len(m->nr));
+	if (!table)
+		guest_fault(host_faults(f->host),
+			    "%s: write to the pending bits of MSI-X", f->name);
+	else if (allowed(f, off, size))
+		table_write(f->msix, off - f->msix_table, size, val);
+	return true;
 }
 
 /* --- the whole --- */

@@ -50,6 +50,8 @@ void function_place_bars(struct pci_function *f);
 
 /* host.c: does a BAR of @size bytes fit at @at? */
 bool host_has_room(const struct pci_host *h, gpa_t at, u64 size);
+/* Where what a guest did wrong is counted. */
+struct guest_faults *host_faults(struct pci_host *h);
 
 /* msix.c */
 void msix_destroy(struct msix *m);
@@ -57,8 +59,8 @@ void msix_reset(struct msix *m);
 /* The guest wrote the capability's control word, or the command register. */
 void msix_control(struct msix *m);
 u32 msix_cap(const struct msix *m);
-/* An access at @off of BAR @bar: true if it
- * was one to the table or the pending bits. */
+/* An access at @off of BAR @bar: true if it was one to the table or the pending
+ * bits. */
 bool msix_read(struct pci_function *f, u32 bar, u64 off, u32 size, u64 *val);
 bool msix_write(struct pci_function *f, u32 bar, u64 off, u32 size, u64 val);
 

@@ -256,6 +256,7 @@ START_TEST(table_access_refused)
 
 		mmio_write(&b->bus, PLACE + TABLE + off, bad[i][1], 0);
 		mmio_read(&b->bus, PLACE + TABLE + off, bad[i][1]);
+		ck_assert_uint_eq(pci_host_faults(b->host), 2 * i + 2);
 		ck_assert_uint_eq(entry_rd(b, 1, MSIX_ADDR), (u32)ADDR(1));
 		ck_assert_uint_eq(entry_rd(b, 1, MSIX_ADDR_HI), ADDR(1) >> 32);
 		ck_assert_uint_eq(entry_rd(b, 1, MSIX_DATA), DATA(1));
@@ -265,6 +266,7 @@ START_TEST(table_access_refused)
 	mmio_read(&b->bus, PLACE + PBA, 1);
 	mmio_read(&b->bus, PLACE + PBA + 2, 2);
 	mmio_read(&b->bus, PLACE + PBA + 4, 8);
+	ck_assert_uint_eq(pci_host_faults(b->host), 2 * ARRAY_SIZE(bad) + 3);
 	ck_assert_uint_eq(b->probes[0].accesses, 0);
 	bench_end(b);
 }
@@ -391,6 +393,7 @@ START_TEST(pending_bits)
 	mmio_write(&b->bus, PLACE + PBA, 4, 0);
 	mmio_write(&b->bus, PLACE + PBA + 8, 8, 0);
 	mmio_write(&b->bus, PLACE + PBA + 12, 4, ~0u);
+	ck_assert_uint_eq(pci_host_faults(b->host), 4);
 	ck_assert_uint_eq(pending(b, 0), BIT(33) | BIT(1));
 	ck_assert_uint_eq(pending(b, 1), BIT(5));
 	control(b, MSIX_CONTROL_ON);
