@@ -5,6 +5,10 @@
  * at it; aiming costs the kernel much, so it is done when the vector opens and
  * its message is another than before, never when it is only masked and
  * unmasked. PCI Local Bus 3.0, 6.8.2 and 6.8.3.
+ *
+ * Two locks, so that the one a device's thread takes to fire is never held
+ * while the host aims a line: the guest's changes come one after the other
+ * under @turn, and what they change is changed under @lock as well.
  */
 #include "pci_priv.h"
 
@@ -27,8 +31,11 @@
 
 struct vector {
 	u8 entry[ENTRY_SIZE]; /* as the guest reads it */
+	/* What is due is sent: nothing masks it, and the host was told of the
+	 * message. */
+	bool ready;
 	struct msi_line line;
-	/* What the line is aimed at, if it is. */
+	/* What the line is aimed at, if it is; changes while not @ready. */
 	bool aimed;
 	u64 addr;
 	u32 data;
@@ -38,6 +45,7 @@ struct msix {
 	struct pci_function *f;
 	struct msi_sink sink;
 	u32 cap, nr;
+	struct lock turn; /* taken before @lock */
 	struct lock lock; /* guards all below; order in lock.h */
 	bool on;          /* enabled: what is due is sent or kept */
 	bool open;        /* and no mask over the whole function */
@@ -79,32 +87,52 @@ static void send(struct msix *m, struct vector *v)
 		      (u32)pci_get(v->entry + ENTRY_DATA, 4));
 }
 
-/* Let the line send what the entry says. Where the host refuses, messages go
- * one by one. */
-static void aim(struct msix *m, struct vector *v)
+static bool aimed_well(const struct vector *v)
 {
-	u64 addr = pci_get(v->entry, 8);
-	u32 data = (u32)pci_get(v->entry + ENTRY_DATA, 4);
-
-	if (v->aimed && v->addr == addr && v->data == data)
-		return;
-	v->aimed = !m->sink.aim(m->sink.ctx, &v->line, m->f->devfn, addr, data);
-	v->addr = addr;
-	v->data = data;
+	return v->aimed && v->addr == pci_get(v->entry, 8) &&
+	       v->data == pci_get(v->entry + ENTRY_DATA, 4);
 }
 
-/* The vector may have opened, or its message have changed. */
+/* Let the line send what the entry says. Where the host refuses, messages go
+ * one by one. Caller holds @turn, by which the entry stays as it is. */
+static void aim(struct msix *m, struct vector *v)
+{
+	v->addr = pci_get(v->entry, 8);
+	v->data = (u32)pci_get(v->entry + ENTRY_DATA, 4);
+	v->aimed = !m->sink.aim(m->sink.ctx, &v->line, m->f->devfn, v->addr,
+				v->data);
+}
+
+/* A mask or the message may have changed. Caller holds both locks; @lock is let
+ * go meanwhile if the line has to be aimed. */
 static void vector_changed(struct msix *m, u32 i)
 {
 	struct vector *v = &m->vectors[i];
+	bool open = m->open && !masked(v);
 
-	if (!m->open || masked(v))
-		return;
-	aim(m, v);
-	if (!is_pending(m, i))
+	v->ready = open && aimed_well(v);
+	if (open && !v->ready) {
+		lock_drop(&m->lock);
+		aim(m, v);
+		lock_take(&m->lock);
+		v->ready = true;
+	}
+	if (!open || !is_pending(m, i))
 		return;
 	m->pending[i / 64] &= ~BIT(i % 64);
 	send(m, v);
+}
+
+static void take_both(struct msix *m)
+{
+	lock_take(&m->turn);
+	lock_take(&m->lock);
+}
+
+static void drop_both(struct msix *m)
+{
+	lock_drop(&m->lock);
+	lock_drop(&m->turn);
 }
 
 void pci_msix_fire(struct pci_function *f, u32 i)
@@ -114,7 +142,7 @@ void pci_msix_fire(struct pci_function *f, u32 i)
 	if (!m || i >= m->nr)
 		return;
 	lock_take(&m->lock);
-	if (m->open && !masked(&m->vectors[i]))
+	if (m->vectors[i].ready)
 		send(m, &m->vectors[i]);
 	else if (m->on)
 		m->pending[i / 64] |= BIT(i % 64);
@@ -131,24 +159,24 @@ void msix_control(struct msix *m)
 {
 	u64 control = pci_get(m->f->config + m->cap + 2, 2);
 
-	lock_take(&m->lock);
+	take_both(m);
 	m->on = control & CONTROL_ENABLE;
 	m->enabled = m->on;
 	m->open = m->on && !(control & CONTROL_MASK) && pci_bus_master(m->f);
-	for (u32 i = 0; m->open && i < m->nr; i++)
+	for (u32 i = 0; i < m->nr; i++)
 		vector_changed(m, i);
-	lock_drop(&m->lock);
+	drop_both(m);
 }
 
 void msix_reset(struct msix *m)
 {
-	lock_take(&m->lock);
+	take_both(m);
 	memset(m->pending, 0, sizeof(m->pending));
 	for (u32 i = 0; i < m->nr; i++) {
 		memset(m->vectors[i].entry, 0, ENTRY_SIZE);
 		m->vectors[i].entry[ENTRY_CONTROL] = VECTOR_MASKED;
 	}
-	lock_drop(&m->lock);
+	drop_both(m);
 }
 
 /* --- what the guest sees of it --- */
@@ -208,14 +236,14 @@ static void table_write(struct msix *m, u64 off, u32 size, u64 val)
 	u32 i = (u32)(off / ENTRY_SIZE);
 	u8 *entry = m->vectors[i].entry;
 
-	lock_take(&m->lock);
+	take_both(m);
 	pci_put(entry + off % ENTRY_SIZE, size, val);
 	/* Reserved, and to be read as 0: the low bits of the address and all of
 	 * vector control but its mask. */
 	entry[0] &= 0xfc;
 	pci_put(entry + ENTRY_CONTROL, 4, entry[ENTRY_CONTROL] & VECTOR_MASKED);
 	vector_changed(m, i);
-	lock_drop(&m->lock);
+	drop_both(m);
 }
 
 bool msix_write(struct pci_function *f, u32 bar, u64 off, u32 size, u64 val)
@@ -279,6 +307,7 @@ int pci_add_msix(struct pci_function *f, u32 nr, u32 bar, u64 table, u64 pba,
 	m->f = f;
 	m->sink = *sink;
 	m->nr = nr;
+	m->turn = LOCK_INIT;
 	m->lock = LOCK_INIT;
 	for (u32 i = 0; i < nr; i++)
 		m->vectors[i].line.fd = -1;

@@ -110,6 +110,10 @@ static int fake_aim(void *ctx, struct msi_line *l, u32 devid, u64 addr,
 	struct sink_line *line;
 	bool ok;
 
+	if (s->aim_begun) {
+		sem_post(s->aim_begun);
+		sem_wait(s->aim_go);
+	}
 	lock_take(&s->lock);
 	s->aims++;
 	line = line_of(s, l);

@@ -8,6 +8,8 @@
 #include <belfry/lock.h>
 #include <belfry/pci.h>
 
+#include <semaphore.h>
+
 #define BENCH_ECAM 0x3f000000ull
 /* Neither end fits a BAR of 64 KiB and more. */
 #define BENCH_MEM32    0x10001000ull
@@ -75,6 +77,8 @@ struct sink {
 	u32 aim_fails_at;
 	bool aims_fail; /* all of them */
 	bool unmapped;  /* no message arrives that is sent by hand */
+	/* An aim posts the one and waits for the other; NULL: it does not. */
+	sem_t *aim_begun, *aim_go;
 	struct message *came;
 	u32 nr_came, room;
 	u64 lost; /* written to a line that was aimed nowhere */
