@@ -66,7 +66,9 @@ void pci_add_bar(struct pci_function *f, u32 i, u64 size, bool mem64,
 {
 	u32 len = mem64 ? 8 : 4;
 
-	assert(!f->host && i + len / 4 <= PCI_BARS && !f->bars[i].size);
+	/* Registers of another BAR, or half of one, can be written already. */
+	assert(!f->host && i + len / 4 <= PCI_BARS &&
+	       !pci_get(f->writable + bar_at(i), len));
 	assert(size >= 16 && !(size & (size - 1)) &&
 	       (mem64 || size <= 2 * GIB));
 	f->bars[i] = (struct pci_bar) {

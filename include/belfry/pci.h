@@ -112,9 +112,10 @@ MUST_CHECK int pci_add_msix(struct pci_function *f, u32 nr, u32 bar, u64 table,
 			    struct err *e);
 
 /*
- * Vector @v's message is due: sent, or kept pending while it is masked;
- * dropped while the guest has MSI-X off, or if there is no such vector. Any
- * thread, also with the device's own lock held; cheap if nothing is masked.
+ * Vector @v's message is due: sent, or kept pending while it is masked, may not
+ * be written (Command.BME) or its line is being aimed; dropped while the guest
+ * has MSI-X off, or if there is no such vector. Any thread, also with the
+ * device's own lock held: it waits for nothing that takes the host long.
  */
 void pci_msix_fire(struct pci_function *f, u32 v);
 
@@ -132,7 +133,7 @@ struct pci_windows {
 };
 
 /* A bus without functions, answering on @bus (borrowed) at @w's places.
- * NULL and a message on failure. */
+ * NULL and a message on failure, @bus being of no use then. */
 struct pci_host *pci_host_create(const struct pci_windows *w,
 				 struct mmio_bus *bus, struct err *e);
 /* After, or without, the functions on it. */
