@@ -313,8 +313,10 @@ int loop_run(struct loop *l, struct err *e)
 	struct io_uring_cqe *cqe;
 
 	for (l->stop = false; !l->stop;) {
-		/* What was deferred by what was deferred must not wait. */
-		int err = io_uring_submit_and_wait(&l->ring, l->due ? 0 : 1);
+		/* What was deferred by what was deferred must not wait; nor
+		 * must completions, which a submission alone does not fetch. */
+		int err = l->due ? io_uring_submit_and_get_events(&l->ring)
+				 : io_uring_submit_and_wait(&l->ring, 1);
 
 		if (err < 0 && err != -EINTR && err != -EAGAIN)
 			return err_set(e, err, "io_uring: %s", strerror(-err));

@@ -67,6 +67,77 @@ static u64 now_ns(void)
 	return (u64)t.tv_sec * 1000000000 + (u64)t.tv_nsec;
 }
 
+/* A task that notes when it is called, and may defer itself again. */
+struct chore {
+	struct loop_task task;
+	struct loop *loop;
+	u32 *clock;
+	u32 called, at;
+	bool again;
+};
+
+static void chore_call(void *ctx)
+{
+	struct chore *c = ctx;
+
+	c->called++;
+	c->at = ++*c->clock;
+	if (c->again)
+		loop_defer(c->loop, &c->task);
+}
+
+START_TEST(deferred_once_and_in_order)
+{
+	struct loop *l = new_loop();
+	struct probe p = probe_init(l);
+	struct chore c[3];
+	u32 clock = 0;
+
+	p.op.ctx = &p;
+	for (u32 i = 0; i < 3; i++) {
+		c[i] = (struct chore) { .task = { .call = chore_call,
+						  .ctx = &c[i] },
+					.loop = l,
+					.clock = &clock };
+		loop_defer(l, &c[i].task);
+		loop_defer(l, &c[0].task);
+	}
+	loop_timer(l, &p.op, 1000000);
+	run(l);
+	for (u32 i = 0; i < 3; i++) {
+		ck_assert_uint_eq(c[i].called, 1);
+		ck_assert_uint_eq(c[i].at, i + 1);
+	}
+	loop_destroy(l);
+}
+END_TEST
+
+/* Who always has more to do gets its turn, and so does everybody else. */
+START_TEST(deferred_without_end)
+{
+	struct loop *l = new_loop();
+	struct probe p = probe_init(l), e = probe_init(l);
+	u32 clock = 0;
+	struct chore c = { .loop = l, .clock = &clock, .again = true };
+	int fd[2];
+	char got;
+
+	c.task = (struct loop_task) { .call = chore_call, .ctx = &c };
+	p.op.ctx = &p;
+	e.op.ctx = &e;
+	ck_assert_int_eq(pipe(fd), 0);
+	loop_defer(l, &c.task);
+	loop_timer(l, &p.op, 20000000);
+	run(l);
+	ck_assert_uint_gt(c.called, 1);
+	loop_read(l, &e.op, fd[0], &got, 1);
+	ck_assert_int_eq(write(fd[1], "x", 1), 1);
+	run(l);
+	ck_assert_int_eq(e.result, 1);
+	loop_destroy(l);
+}
+END_TEST
+
 /* For a descriptor that gives -EAGAIN where others would wait. */
 START_TEST(polls)
 {
@@ -414,7 +485,8 @@ START_TEST(a_kernel_without_the_flags)
 END_TEST
 
 UNIT_MAIN("loop", reads_and_writes, polls, failures_are_results,
-	  files_are_written_in_order, a_timer_waits, cancelled_operations,
+	  files_are_written_in_order, deferred_once_and_in_order,
+	  deferred_without_end, a_timer_waits, cancelled_operations,
 	  more_than_fit_the_ring, events_from_another_thread,
 	  an_idle_loop_costs_nothing, the_kernel_refuses_other_operations,
 	  a_kernel_without_io_uring, a_host_that_forbids_io_uring,
