@@ -64,6 +64,9 @@ $(O)/tests/fuzz/fuzz_%: $(O)/tests/fuzz/fuzz_%.o $(O)/tests/fuzz/replay.o $(arch
 $(O)/tests/unit/test_vcpus.o $(O)/tests/unit/test_policy.o: \
 	private cppflags += -Isrc/machine
 
+# A host that cannot be made to fail otherwise.
+$(O)/tests/unit/test_vrng: private ldflags += -Wl,--wrap=getrandom
+
 # KVM's module is nothing but calls to the kernel, so it is tested anywhere: seen
 # through arm64's headers, against a kernel of ours.
 kvm-calls = ioctl mmap open calloc
