@@ -5,7 +5,8 @@
  * One table (config_keys.c) describes every key: its name, type, limits, help
  * and default. The file's key `memory-backing` and the option
  * `--memory-backing` are the same row, so neither can say what the other
- * cannot. Nothing here opens the files for use, or knows KVM.
+ * cannot. Of drives and networks there may be many: each is a group of keys
+ * with a table of its own. Nothing here opens the files for use, or knows KVM.
  */
 #ifndef BELFRY_CONFIG_H
 #define BELFRY_CONFIG_H
@@ -36,33 +37,37 @@ enum config_seccomp {
 	SECCOMP_OFF,
 };
 
-/* Where on the PCI bus: PCI_DEVFN, or the first free place. */
+/*
+ * Where on PCI bus 0 the operator wants a device: device << 3 | function, or
+ * anywhere. Where it really is, config.devices says.
+ */
 #define CONFIG_BDF_AUTO   0xffffffffu
 
 #define CONFIG_DRIVES_MAX 32
 #define CONFIG_NETS_MAX   16
+#define CONFIG_QUEUES_MAX 16
+#define CONFIG_SERIAL_MAX 20
+#define CONFIG_NAME_MAX   20 /* "drive[31]" */
 
 struct config_drive {
 	char *path;
 	bool readonly;
 	bool direct; /* O_DIRECT: past the host's page cache */
-	u32 queues;  /* 1..16; 0: as many as vCPUs, up to 4 */
+	u32 queues;  /* 1..16; by default as many as vCPUs, up to 4 */
 	char *serial;
 	bool discard;
-	u32 bdf;
+	u32 bdf; /* wanted */
 };
 
-#define CONFIG_NET_QUEUES_MAX 16
-
 struct config_net {
-	char *tap;                      /* an interface's name; or: */
-	int fds[CONFIG_NET_QUEUES_MAX]; /* open TAP queues */
+	char *tap;                  /* an interface's name; or: */
+	int fds[CONFIG_QUEUES_MAX]; /* open TAP queues */
 	u32 fds_nr;
-	u8 mac[6];  /* all zero: made from the index */
-	u32 mtu;    /* 0: as the interface's own */
-	u32 queues; /* pairs; 0: 1, or as many as fds */
+	u8 mac[6]; /* by default made from the interface's name and the index */
+	u32 mtu;   /* 0: as the interface's own */
+	u32 queues; /* pairs, 1..16; by default as many as fds, or 1 */
 	bool offload;
-	u32 bdf;
+	u32 bdf; /* wanted */
 };
 
 /* hvc0, and what is at its other end. */
@@ -71,6 +76,27 @@ enum config_hvc {
 	HVC_STDIO, /* the terminal's input goes there instead of to the UART */
 	HVC_PTY,   /* a pseudo-terminal, which is named on standard error */
 };
+
+/* Devices on PCI, in the order in which they are given places. */
+enum config_kind {
+	CONFIG_HVC,
+	CONFIG_RNG,
+	CONFIG_DRIVE,
+	CONFIG_NET,
+};
+
+struct config_device {
+	enum config_kind kind;
+	u32 index;                  /* into drives or nets */
+	u32 bdf;                    /* device << 3 | function */
+	char name[CONFIG_NAME_MAX]; /* for messages: "rng", "drive[0]" */
+};
+
+#define CONFIG_DEVICES_MAX (2 + CONFIG_DRIVES_MAX + CONFIG_NETS_MAX)
+
+/* @bdf as lspci prints it: "00:1f.7". */
+#define CONFIG_BDF_TEXT 8
+void config_print_bdf(char buf[static CONFIG_BDF_TEXT], u32 bdf);
 
 /* Strings are owned by the config; NULL where not given. */
 struct config {
@@ -90,9 +116,10 @@ struct config {
 	struct config_net nets[CONFIG_NETS_MAX];
 	u32 nets_nr;
 	enum config_hvc hvc;
-	u32 hvc_bdf;
 	bool rng;
-	u32 rng_bdf;
+	/* These in places, lowest first: made by config_load. */
+	struct config_device devices[CONFIG_DEVICES_MAX];
+	u32 devices_nr;
 
 	/* The run. */
 	char *console;  /* path: the guest's console is written there too */
@@ -126,14 +153,17 @@ void config_fini(struct config *c);
  *	[FILE] [--key value | --key=value | --flag | --flag=false]...
  *
  * FILE, wherever it stands, is the JSON configuration ("-": standard input);
- * options override it. A relative path in FILE starts at FILE's directory.
- * The files named are there and readable when this returns true. Adds every
- * fault it finds to @f; false if there is one.
+ * options override it, but drives and networks of the command line come after
+ * those of FILE. A relative path in FILE starts at FILE's directory. The files
+ * named are there and readable when this returns true, and none that is
+ * written to stands for two things. Adds every fault it finds to @f; false if
+ * there is one.
  */
 MUST_CHECK bool config_load(struct config *c, int argc, char **argv,
 			    struct faults *f);
 
-/* Every key as an option, with what it allows and its default. */
+/* Every key as an option, with what it allows and its default; then those of
+ * drives and networks. */
 void config_print_help(FILE *out);
 
 #endif

@@ -46,8 +46,11 @@ void command_print_help(const struct command *cmd)
 	if (!cmd->configured)
 		return;
 	printf("\nFILE is a JSON object (-: standard input); options override "
-	       "it.\nWhat is --memory 512M here is \"memory\": \"512M\" there:"
-	       "\n\n");
+	       "it.\nWhat is --memory 512M here is \"memory\": \"512M\" there, "
+	       "and --drive a.img,readonly\nis \"drive\": [ { \"path\": "
+	       "\"a.img\", \"readonly\": true } ]. Each --drive and --net here\n"
+	       "adds one to those of FILE; a comma in a value is written "
+	       "twice.\n\n");
 	config_print_help(stdout);
 	print_escapes();
 	print_statuses();

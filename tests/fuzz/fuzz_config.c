@@ -16,6 +16,42 @@
 
 int LLVMFuzzerTestOneInput(const u8 *data, size_t size);
 
+static void check_drive(const struct config_drive *d)
+{
+	assert(d->path && *d->path);
+	assert(d->queues >= 1 && d->queues <= CONFIG_QUEUES_MAX);
+	assert(!d->serial || strlen(d->serial) <= CONFIG_SERIAL_MAX);
+}
+
+static void check_net(const struct config_net *n)
+{
+	static const u8 zero[6];
+
+	assert(n->tap ? *n->tap && strlen(n->tap) <= 15 : n->fds_nr > 0);
+	assert(n->fds_nr == 0 || (!n->tap && n->queues == n->fds_nr));
+	assert(n->queues >= 1 && n->queues <= CONFIG_QUEUES_MAX);
+	assert(n->mtu == 0 || (n->mtu >= 68 && n->mtu <= 65535));
+	assert(!(n->mac[0] & 1) && memcmp(n->mac, zero, sizeof(zero)));
+}
+
+/* Each has a place of its own, where a guest looks: beside a function 0. */
+static void check_places(const struct config *c)
+{
+	const struct config_device *function_0 = NULL;
+
+	assert(c->devices_nr ==
+	       c->drives_nr + c->nets_nr + c->rng + (c->hvc != HVC_OFF));
+	for (u32 i = 0; i < c->devices_nr; i++) {
+		const struct config_device *d = &c->devices[i];
+
+		assert(d->bdf < 256 && (!i || d->bdf > d[-1].bdf));
+		if (d->bdf % 8 == 0)
+			function_0 = d;
+		assert(function_0 && function_0->bdf / 8 == d->bdf / 8);
+		assert(memchr(d->name, '\0', sizeof(d->name)));
+	}
+}
+
 static void check_accepted(const struct config *c)
 {
 	assert(c->kernel && *c->kernel && c->cmdline);
@@ -27,6 +63,14 @@ static void check_accepted(const struct config *c)
 	assert(c->pmu <= SWITCH_OFF && c->steal_time <= SWITCH_OFF);
 	assert(c->seccomp <= SECCOMP_OFF);
 	assert(!c->expect || *c->expect);
+	assert(c->hvc <= HVC_PTY);
+	assert(c->drives_nr <= CONFIG_DRIVES_MAX);
+	assert(c->nets_nr <= CONFIG_NETS_MAX);
+	for (u32 i = 0; i < c->drives_nr; i++)
+		check_drive(&c->drives[i]);
+	for (u32 i = 0; i < c->nets_nr; i++)
+		check_net(&c->nets[i]);
+	check_places(c);
 }
 
 static void load(int argc, char **argv)

@@ -16,7 +16,11 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define KERNEL    "/proc/self/exe"
+#define KERNEL "/proc/self/exe"
+/* Two disk images; descriptors in their place are open, too. */
+#define DISK      "/proc/self/fd/100"
+#define DISK2     "/proc/self/fd/101"
+#define DISK_FDS  100, 101
 #define ARGS(...) ((char *[]) { __VA_ARGS__ __VA_OPT__(, ) NULL })
 
 static int memory_file(const char *text)
@@ -90,6 +94,11 @@ START_TEST(defaults)
 	ck_assert_int_eq(c.steal_time, SWITCH_AUTO);
 	ck_assert_ptr_null(c.console);
 	ck_assert_ptr_null(c.expect);
+	ck_assert_uint_eq(c.drives_nr, 0);
+	ck_assert_uint_eq(c.nets_nr, 0);
+	ck_assert_int_eq(c.hvc, HVC_OFF);
+	ck_assert(!c.rng);
+	ck_assert_uint_eq(c.devices_nr, 0);
 	ck_assert_uint_eq(c.timeout_ms, 0);
 	ck_assert(!c.no_reboot);
 	ck_assert(!c.json_status);
@@ -117,6 +126,8 @@ static void assert_all_keys(const char *json, char **args)
 	ck_assert_int_eq(c.pauth, SWITCH_OFF);
 	ck_assert_int_eq(c.pmu, SWITCH_ON);
 	ck_assert_int_eq(c.steal_time, SWITCH_OFF);
+	ck_assert_int_eq(c.hvc, HVC_PTY);
+	ck_assert(c.rng);
 	ck_assert_str_eq(c.console, "/dev/null");
 	ck_assert_str_eq(c.expect, "login: *$");
 	ck_assert_uint_eq(c.timeout_ms, 2500);
@@ -138,6 +149,7 @@ START_TEST(every_key)
 			"\"memory-prefault\": true,"
 			"\"sve\": \"on\", \"pauth\": \"off\", \"pmu\": \"on\","
 			"\"steal-time\": \"off\", \"console\": \"/dev/null\","
+			"\"hvc\": \"pty\", \"rng\": true,"
 			"\"expect\": \"login: *$\", \"timeout\": 2.5,"
 			"\"no-reboot\": true, \"json-status\": true,"
 			"\"seccomp\": \"log\" }",
@@ -147,9 +159,10 @@ START_TEST(every_key)
 			     "--cmdline", "quiet \"x\" --y", "--cpus", "3",
 			     "--memory=1.5G", "--memory-backing=memfd",
 			     "--memory-prefault", "--sve=on", "--pauth=off",
-			     "--pmu=on", "--steal-time", "off", "--console",
-			     "/dev/null", "--expect=login: *$", "--timeout",
-			     "2.5", "--no-reboot=true", "--json-status",
+			     "--pmu=on", "--steal-time", "off", "--hvc", "pty",
+			     "--rng", "--console", "/dev/null",
+			     "--expect=login: *$", "--timeout", "2.5",
+			     "--no-reboot=true", "--json-status",
 			     "--seccomp=log"));
 }
 END_TEST
@@ -188,6 +201,9 @@ START_TEST(accepted)
 		{ "seccomp", "\"on\"", "on", FIELD(seccomp), SECCOMP_ON },
 		{ "seccomp", "\"log\"", "log", FIELD(seccomp), SECCOMP_LOG },
 		{ "seccomp", "\"off\"", "off", FIELD(seccomp), SECCOMP_OFF },
+		{ "hvc", "\"off\"", "off", FIELD(hvc), HVC_OFF },
+		{ "hvc", "\"stdio\"", "stdio", FIELD(hvc), HVC_STDIO },
+		{ "hvc", "\"pty\"", "pty", FIELD(hvc), HVC_PTY },
 		{ "no-reboot", "false", "false", FIELD(no_reboot), false },
 		{ "no-reboot", "true", "true", FIELD(no_reboot), true },
 	};
@@ -275,6 +291,10 @@ START_TEST(rejected)
 		{ "memory-backing", "\"THP\"",
 		  "\"THP\" is unknown; allowed: thp, memfd, hugetlb, "
 		  "hugetlb-2M, hugetlb-1G" },
+		{ "hvc", "\"hvc0\"",
+		  "\"hvc0\" is unknown; allowed: off, stdio, pty" },
+		{ "rng", "\"/dev/urandom\"",
+		  "\"/dev/urandom\" is a string; allowed: true or false" },
 		{ "no-reboot", "1", "1 is a number; allowed: true or false" },
 		{ "no-reboot", "\"true\"",
 		  "\"true\" is a string; allowed: true or false" },
@@ -625,8 +645,727 @@ START_TEST(all_at_once)
 }
 END_TEST
 
+/* --- drives and nets --- */
+
+static void give_disks(void)
+{
+	static const int fds[] = { DISK_FDS };
+
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
+		int fd = memory_file("disk");
+
+		dup2(fd, fds[i]);
+		close(fd);
+	}
+}
+
+/* What drives and nets in @json and @args come to, without a fault. */
+static void load_groups(struct config *c, const char *json, char **args)
+{
+	char *faults;
+
+	give_disks();
+	faults = load(c, json, args);
+	ck_assert_str_eq(faults, "");
+	free(faults);
+}
+
+static void assert_all_group_keys(const char *json, char **args)
+{
+	static const u8 mac[] = { 0x52, 0x54, 0, 0x12, 0x34, 0xab };
+	struct config c;
+
+	load_groups(&c, json, args);
+	ck_assert_uint_eq(c.drives_nr, 1);
+	ck_assert_str_eq(c.drives[0].path, DISK);
+	ck_assert(c.drives[0].readonly);
+	ck_assert(c.drives[0].direct);
+	ck_assert_uint_eq(c.drives[0].queues, 3);
+	ck_assert_str_eq(c.drives[0].serial, "a,b=c");
+	ck_assert(c.drives[0].discard);
+	ck_assert_uint_eq(c.drives[0].bdf, 4 << 3);
+	ck_assert_uint_eq(c.nets_nr, 2);
+	ck_assert_str_eq(c.nets[0].tap, "tap0");
+	ck_assert_uint_eq(c.nets[0].fds_nr, 0);
+	ck_assert_mem_eq(c.nets[0].mac, mac, sizeof(mac));
+	ck_assert_uint_eq(c.nets[0].mtu, 1500);
+	ck_assert_uint_eq(c.nets[0].queues, 2);
+	ck_assert(!c.nets[0].offload);
+	ck_assert_uint_eq(c.nets[0].bdf, 0x1f << 3);
+	ck_assert_ptr_null(c.nets[1].tap);
+	ck_assert_uint_eq(c.nets[1].fds_nr, 2);
+	ck_assert_int_eq(c.nets[1].fds[0], 100);
+	ck_assert_int_eq(c.nets[1].fds[1], 101);
+	ck_assert_uint_eq(c.nets[1].queues, 2);
+	ck_assert(c.nets[1].offload);
+	config_fini(&c);
+}
+
+START_TEST(every_group_key)
+{
+	assert_all_group_keys(
+		"{ \"drive\": { \"path\": \"" DISK "\", \"readonly\": true,"
+		"\"direct\": true, \"queues\": 3, \"serial\": \"a,b=c\","
+		"\"discard\": true, \"bdf\": \"00:04.0\" },"
+		"\"net\": [ { \"tap\": \"tap0\", \"mac\": \"52:54:00:12:34:ab\","
+		"\"mtu\": 1500, \"queues\": 2, \"offload\": false,"
+		"\"bdf\": \"1f\" }, { \"fd\": [100, 101] } ] }",
+		ARGS("-", "--kernel", KERNEL));
+	assert_all_group_keys(
+		NULL, ARGS("--kernel", KERNEL, "--drive",
+			   "path=" DISK ",readonly,direct=true,queues=3,"
+			   "serial=a,,b=c,discard,bdf=4",
+			   "--net=tap0,mac=52:54:0:12:34:AB,mtu=1500,queues=2,"
+			   "offload=false,bdf=00:1f.0",
+			   "--net", "fd=100,fd=101"));
+}
+END_TEST
+
+START_TEST(group_defaults)
+{
+	static const struct {
+		char *cpus;
+		u32 queues;
+	} rows[] = { { "1", 1 }, { "3", 3 }, { "4", 4 }, { "5", 4 } };
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct config c;
+
+		load_groups(&c, NULL,
+			    ARGS("--kernel", KERNEL, "--cpus", rows[i].cpus,
+				 "--drive", DISK, "--net=t"));
+		ck_assert_uint_eq(c.drives[0].queues, rows[i].queues);
+		ck_assert(!c.drives[0].readonly);
+		ck_assert(!c.drives[0].direct);
+		ck_assert(!c.drives[0].discard);
+		ck_assert_ptr_null(c.drives[0].serial);
+		ck_assert_uint_eq(c.drives[0].bdf, CONFIG_BDF_AUTO);
+		ck_assert_uint_eq(c.nets[0].queues, 1);
+		ck_assert_uint_eq(c.nets[0].mtu, 0);
+		ck_assert(c.nets[0].offload);
+		config_fini(&c);
+	}
+}
+END_TEST
+
+/* Made ones are locally administered, each net's own, and stay the same. */
+START_TEST(made_macs)
+{
+	static char *const rows[][2] = {
+		{ "tap0", "tap1" },
+		{ "fd=100", "fd=101" },
+		{ "a", "b" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		char **args = ARGS("--kernel", KERNEL, "--net", rows[i][0],
+				   "--net", rows[i][1]);
+		struct config c, again;
+
+		load_groups(&c, NULL, args);
+		load_groups(&again, NULL, args);
+		for (u32 n = 0; n < 2; n++) {
+			ck_assert_uint_eq(c.nets[n].mac[0], 0x02);
+			ck_assert_mem_eq(c.nets[n].mac, again.nets[n].mac, 6);
+		}
+		ck_assert_mem_ne(c.nets[0].mac, c.nets[1].mac, 6);
+		config_fini(&c);
+		config_fini(&again);
+	}
+}
+END_TEST
+
+START_TEST(group_values_accepted)
+{
+	static const struct {
+		char *arg;
+		u32 queues, mtu, bdf;
+	} rows[] = {
+		{ "t,queues=1", 1, 0, CONFIG_BDF_AUTO },
+		{ "t,queues=16", 16, 0, CONFIG_BDF_AUTO },
+		{ "t,mtu=68", 1, 68, CONFIG_BDF_AUTO },
+		{ "t,mtu=65535", 1, 65535, CONFIG_BDF_AUTO },
+		{ "t,bdf=auto", 1, 0, CONFIG_BDF_AUTO },
+		{ "t,bdf=0", 1, 0, 0 },
+		{ "t,bdf=1F", 1, 0, 31 << 3 },
+		{ "t,bdf=10.0", 1, 0, 16 << 3 },
+		{ "t,bdf=0:4", 1, 0, 4 << 3 },
+		{ "t,bdf=00:1f.0", 1, 0, 31 << 3 },
+		{ "tap=exactly15bytes_", 1, 0, CONFIG_BDF_AUTO },
+		{ "mtu=70,tap=t", 1, 70, CONFIG_BDF_AUTO },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct config c;
+
+		load_groups(&c, NULL,
+			    ARGS("--kernel", KERNEL, "--net", rows[i].arg));
+		ck_assert_uint_eq(c.nets[0].queues, rows[i].queues);
+		ck_assert_uint_eq(c.nets[0].mtu, rows[i].mtu);
+		ck_assert_uint_eq(c.nets[0].bdf, rows[i].bdf);
+		config_fini(&c);
+	}
+}
+END_TEST
+
+#define QUEUES_ALLOWED "; allowed: a whole number from 1 to 16"
+#define MTU_ALLOWED    "; allowed: a whole number from 68 to 65535"
+#define TAP_ALLOWED    "; allowed: a network interface's name of 1 to 15 bytes"
+#define FD_ALLOWED     "; allowed: the number of an open descriptor, from 3"
+#define MAC_ALLOWED    "; allowed: an address such as 52:54:00:12:34:56"
+#define BDF_ALLOWED                                                    \
+	"; allowed: as lspci prints it, 00:04.0, or 4.0, or 4; auto: " \
+	"the first free"
+#define SERIAL_ALLOWED "; allowed: 1 to 20 bytes of text"
+
+START_TEST(group_values_rejected)
+{
+	static const struct {
+		const char *group, *rest, *key, *json, *msg;
+	} rows[] = {
+#define DRIVE "drive", "\"path\": \"" DISK "\""
+#define NET   "net", "\"tap\": \"t\""
+		{ DRIVE, "queues", "0", "0 is too small" QUEUES_ALLOWED },
+		{ DRIVE, "queues", "17", "17 is too big" QUEUES_ALLOWED },
+		{ DRIVE, "queues", "\"4\"",
+		  "\"4\" is a string" QUEUES_ALLOWED },
+		{ DRIVE, "queues", "[4]", "[...] is an array" QUEUES_ALLOWED },
+		{ DRIVE, "readonly", "1",
+		  "1 is a number; allowed: true or false" },
+		{ DRIVE, "serial", "\"\"", "\"\" is empty" SERIAL_ALLOWED },
+		{ DRIVE, "serial", "\"123456789012345678901\"",
+		  "\"123456789012345678901\" is too long, with 21 "
+		  "bytes" SERIAL_ALLOWED },
+		{ DRIVE, "bdf", "4", "4 is a number" BDF_ALLOWED },
+		{ DRIVE, "bdf", "\"01:04.0\"",
+		  "\"01:04.0\" is not on bus 00, the only one" BDF_ALLOWED },
+		{ DRIVE, "bdf", "\"20\"",
+		  "\"20\" has a device number above 1f" BDF_ALLOWED },
+		{ DRIVE, "bdf", "\"4.8\"",
+		  "\"4.8\" has a function above 7" BDF_ALLOWED },
+		{ DRIVE, "bdf", "\"\"",
+		  "\"\" is no place on a bus" BDF_ALLOWED },
+		{ DRIVE, "bdf", "\"4.\"",
+		  "\"4.\" is no place on a bus" BDF_ALLOWED },
+		{ DRIVE, "bdf", "\"00:\"",
+		  "\"00:\" is no place on a bus" BDF_ALLOWED },
+		{ DRIVE, "bdf", "\"0000:00:04.0\"",
+		  "\"0000:00:04.0\" is no place on a bus" BDF_ALLOWED },
+		{ DRIVE, "bdf", "\"004\"",
+		  "\"004\" is no place on a bus" BDF_ALLOWED },
+		{ DRIVE, "bdf", "\"00:04.0 \"",
+		  "\"00:04.0 \" is no place on a bus" BDF_ALLOWED },
+		{ DRIVE, "bdf", "\"4.g\"",
+		  "\"4.g\" is no place on a bus" BDF_ALLOWED },
+		{ NET, "mtu", "67", "67 is too small" MTU_ALLOWED },
+		{ NET, "mtu", "65536", "65536 is too big" MTU_ALLOWED },
+		{ NET, "queues", "0", "0 is too small" QUEUES_ALLOWED },
+		{ NET, "queues", "17", "17 is too big" QUEUES_ALLOWED },
+		{ NET, "mac", "\"53:54:00:12:34:56\"",
+		  "\"53:54:00:12:34:56\" is a multicast address" MAC_ALLOWED },
+		{ NET, "mac", "\"ff:ff:ff:ff:ff:ff\"",
+		  "\"ff:ff:ff:ff:ff:ff\" is a multicast address" MAC_ALLOWED },
+		{ NET, "mac", "\"00:00:00:00:00:00\"",
+		  "\"00:00:00:00:00:00\" is all zero" MAC_ALLOWED },
+		{ NET, "mac", "\"52:54:00:12:34\"",
+		  "\"52:54:00:12:34\" is no MAC address" MAC_ALLOWED },
+		{ NET, "mac", "\"52:54:00:12:34:56:78\"",
+		  "\"52:54:00:12:34:56:78\" is no MAC address" MAC_ALLOWED },
+		{ NET, "mac", "\"52:54:00:12:34:\"",
+		  "\"52:54:00:12:34:\" is no MAC address" MAC_ALLOWED },
+		{ NET, "mac", "\"52-54-00-12-34-56\"",
+		  "\"52-54-00-12-34-56\" is no MAC address" MAC_ALLOWED },
+		{ NET, "mac", "\"\"", "\"\" is no MAC address" MAC_ALLOWED },
+		{ NET, "mac", "\"52:54:00:12:34:567\"",
+		  "\"52:54:00:12:34:567\" is no MAC address" MAC_ALLOWED },
+		{ "net", "\"fd\": 100", "tap", "\"\"",
+		  "\"\" is empty" TAP_ALLOWED },
+		{ "net", "\"fd\": 100", "tap", "\"sixteen_bytes_it\"",
+		  "\"sixteen_bytes_it\" is too long, with 16 "
+		  "bytes" TAP_ALLOWED },
+		{ "net", "\"fd\": 100", "tap", "\"a/b\"",
+		  "\"a/b\" is no interface's name" TAP_ALLOWED },
+		{ "net", "\"fd\": 100", "tap", "\"tap%d\"",
+		  "\"tap%d\" is no interface's name" TAP_ALLOWED },
+		{ "net", "\"fd\": 100", "tap", "\"..\"",
+		  "\"..\" is no interface's name" TAP_ALLOWED },
+		{ "net", "\"fd\": 100", "tap", "\"a b\"",
+		  "\"a b\" is no interface's name" TAP_ALLOWED },
+		{ NET, "fd", "2", "2 is too small" FD_ALLOWED },
+		{ NET, "fd", "-1", "-1 is negative" FD_ALLOWED },
+		{ NET, "fd", "2147483648", "2147483648 is too big" FD_ALLOWED },
+		{ NET, "fd", "[[3]]", "[...] is an array" FD_ALLOWED },
+		{ NET, "fd", "\"3\"", "\"3\" is a string" FD_ALLOWED },
+#undef DRIVE
+#undef NET
+	};
+
+	give_disks();
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		bool many = rows[i].json[0] == '[' && rows[i].json[1] == '[';
+		char *json = text_format("{ \"%s\": [ { %s,\n\"%s\": %s } ] }",
+					 rows[i].group, rows[i].rest,
+					 rows[i].key, rows[i].json);
+		char *msg =
+			text_format("<stdin>:2:%zu: %s[0].%s: %s\n",
+				    strlen(rows[i].key) + 5 + many,
+				    rows[i].group, rows[i].key, rows[i].msg);
+
+		assert_faults(json, ARGS("-", "--kernel", KERNEL), msg);
+		free(json);
+		free(msg);
+	}
+}
+END_TEST
+
+#define DRIVE_ALLOWED                                                     \
+	"; allowed: an object such as { \"path\": ... }, or an array of " \
+	"up to 32\n"
+
+START_TEST(group_shapes)
+{
+	static const struct {
+		const char *json, *msg;
+	} rows[] = {
+		{ "{\"drive\": []}", "" },
+		{ "{\"drive\": \"root.img\"}",
+		  "<stdin>:1:11: drive[0]: \"root.img\" is a string" DRIVE_ALLOWED },
+		{ "{\"drive\": [{\"path\": \"" DISK "\"},\n 5, [{}], null]}",
+		  "<stdin>:2:2: drive[1]: 5 is a number" DRIVE_ALLOWED
+		  "<stdin>:2:5: drive[2]: [...] is an array" DRIVE_ALLOWED
+		  "<stdin>:2:11: drive[3]: null is no value" DRIVE_ALLOWED },
+		{ "{\"drive\": {\"path\": \"" DISK "\",\n\"read-only\": true,"
+		  "\"path\": 1}}",
+		  "<stdin>:2:1: drive[0].read-only: no such key; did you mean "
+		  "\"readonly\"?\n"
+		  "<stdin>:2:19: drive[0].path: given again, after line 1; "
+		  "keep one\n" },
+		{ "{\"drive\": {\"path\": \"" DISK "\",\n\"frobnicate\": 1}}",
+		  "<stdin>:2:1: drive[0].frobnicate: no such key; belfry run "
+		  "--help lists them\n" },
+		{ "{\"drive\": [],\n\"drive\": {}}",
+		  "<stdin>:2:1: drive: given again, after line 1; keep one\n" },
+		{ "{\"drives\": []}",
+		  "<stdin>:1:2: drives: no such key; did you "
+		  "mean \"drive\"?\n" },
+		{ "{\"drive\": {}}",
+		  "<stdin>:1:11: drive[0].path: missing; name "
+		  "a disk image or a block device\n" },
+		{ "{\"drive\": {\"path\": 7}}",
+		  "<stdin>:1:20: drive[0].path: 7 is a number; allowed: the "
+		  "path of a file\n" },
+		{ "{\"net\": [\n{}]}",
+		  "<stdin>:2:1: net[0].tap: missing; name a TAP interface, or "
+		  "give open ones with fd\n" },
+		{ "{\"net\": {\"fd\": []}}", "" },
+	};
+
+	give_disks();
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		assert_faults(rows[i].json, ARGS("-", "--kernel", KERNEL),
+			      rows[i].msg);
+}
+END_TEST
+
+START_TEST(group_options)
+{
+	static const struct {
+		char *option;
+		const char *msg;
+	} rows[] = {
+		{ "--drive",
+		  "--drive: has no value; write --drive PATH,..., or "
+		  "--drive=PATH,... if the value begins with --\n" },
+		{ "--drive=",
+		  "--drive[0].path: \"\" is empty; allowed: the path of a "
+		  "file\n" },
+		{ "--drive=" DISK ",queues=0",
+		  "--drive[0].queues: \"0\" is too small" QUEUES_ALLOWED "\n" },
+		{ "--drive=" DISK ",readonly=yes",
+		  "--drive[0].readonly: \"yes\" is neither; allowed: true or "
+		  "false\n" },
+		{ "--drive=" DISK ",readonli",
+		  "--drive[0].readonli: no such key; did you mean "
+		  "\"readonly\"?\n" },
+		{ "--drive=" DISK ",frobnicate=x",
+		  "--drive[0].frobnicate: no such key; belfry run --help lists "
+		  "them\n" },
+		{ "--drive=" DISK ",queues",
+		  "--drive[0].queues: has no value; write queues=N\n" },
+		{ "--drive=" DISK ",path=" DISK2,
+		  "--drive[0].path: given twice; keep one\n" },
+		{ "--drive=" DISK ",readonly,readonly=false",
+		  "--drive[0].readonly: given twice; keep one\n" },
+		{ "--drive=" DISK ",",
+		  "--drive[0]: nothing between two commas, or behind the last; "
+		  "a comma in a value is written twice\n" },
+		/* In front only: and a path may look like anything. */
+		{ "--drive=readonly," DISK,
+		  "--drive[0]." DISK ": no such key; belfry run --help lists "
+		  "them\n"
+		  "--drive[0].path: missing; name a disk image or a block "
+		  "device\n" },
+		{ "--drive=a,,b,,.img",
+		  "--drive[0].path: cannot find a,b,.img: No such file or "
+		  "directory\n" },
+		{ "--drive=path=,,,readonly",
+		  "--drive[0].path: cannot find ,: No such file or "
+		  "directory\n" },
+		{ "--drive=path=a=b",
+		  "--drive[0].path: cannot find a=b: No such file or "
+		  "directory\n" },
+		{ "--drive=readonly",
+		  "--drive[0].path: missing; name a disk image or a block "
+		  "device\n" },
+		{ "--net=mtu=1500",
+		  "--net[0].tap: missing; name a TAP interface, or give open "
+		  "ones with fd\n" },
+		{ "--net=t,offload=off",
+		  "--net[0].offload: \"off\" is neither; allowed: true or "
+		  "false\n" },
+		{ "--net=fd=x",
+		  "--net[0].fd: \"x\" is not a plain number" FD_ALLOWED "\n" },
+		{ "--dirve=" DISK,
+		  "--dirve: no such option; did you mean --drive?\n" },
+	};
+
+	give_disks();
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		assert_faults(NULL, ARGS("--kernel", KERNEL, rows[i].option),
+			      rows[i].msg);
+}
+END_TEST
+
+/* Behind those of the file, and counted on from them. */
+START_TEST(options_add_to_the_file)
+{
+	struct config c;
+
+	load_groups(&c,
+		    "{\"drive\": {\"path\": \"" DISK "\"},"
+		    "\"net\": {\"tap\": \"t0\"}}",
+		    ARGS("--net", "t1", "--drive", DISK2, "-", "--net=t2",
+			 "--kernel", KERNEL));
+	ck_assert_uint_eq(c.drives_nr, 2);
+	ck_assert_str_eq(c.drives[0].path, DISK);
+	ck_assert_str_eq(c.drives[1].path, DISK2);
+	ck_assert_uint_eq(c.nets_nr, 3);
+	ck_assert_str_eq(c.nets[0].tap, "t0");
+	ck_assert_str_eq(c.nets[1].tap, "t1");
+	ck_assert_str_eq(c.nets[2].tap, "t2");
+	config_fini(&c);
+
+	assert_faults("{\"drive\": {\"path\": \"" DISK "\"}}",
+		      ARGS("-", "--drive", DISK2 ",queues=x", "--kernel",
+			   KERNEL),
+		      "--drive[1].queues: \"x\" is not a plain "
+		      "number" QUEUES_ALLOWED "\n");
+}
+END_TEST
+
+/* "[\n", then @nr lines of @front, a number from @from up, @back; owned. */
+static char *array_of(u32 nr, const char *front, u32 from, const char *back)
+{
+	char *buf;
+	size_t size;
+	FILE *f = open_memstream(&buf, &size);
+
+	fprintf(f, "[");
+	for (u32 i = 0; i < nr; i++)
+		fprintf(f, "%s\n%s%u%s", i ? "," : "", front, from + i, back);
+	fprintf(f, "]");
+	fclose(f);
+	return buf;
+}
+
+static void assert_array(const char *before, u32 nr, const char *front,
+			 u32 from, const char *back, const char *after,
+			 const char *expected)
+{
+	char *array = array_of(nr, front, from, back);
+	char *json = text_format("%s%s%s", before, array, after);
+
+	assert_faults(json, ARGS("-", "--kernel", KERNEL), expected);
+	free(array);
+	free(json);
+}
+
+#define NO_PLACE                                                      \
+	"no device number is left for it; let drives and nets share " \
+	"some, with bdf 00:01.0, 00:01.1 and so on\n"
+
+START_TEST(too_many)
+{
+	static const char drive[] =
+		"{\"path\": \"" DISK "\", \"readonly\": true, \"serial\": \"";
+	static const char net[] = "{\"tap\": \"t";
+	static const char end[] = "\"}";
+	char *nets = array_of(CONFIG_NETS_MAX, net, 0, end);
+	char *json = text_format("{\"net\": %s}", nets);
+
+	give_disks();
+	for (int fd = 120; fd <= 136; fd++)
+		dup2(100, fd);
+	assert_array("{\"net\":", 16, net, 0, end, "}", "");
+	assert_array("{\"net\":", 17, net, 0, end, "}",
+		     "<stdin>:18:1: net: one too many; there may be 16\n");
+	assert_faults(json, ARGS("-", "--net=more", "--kernel", KERNEL),
+		      "--net: one too many; there may be 16\n");
+	assert_array("{\"net\": {\"fd\":", 16, "", 120, "", "}}", "");
+	assert_array("{\"net\": {\"fd\":", 17, "", 120, "", "}}",
+		     "<stdin>:18:1: net[0].fd: 136 is one too many, after "
+		     "16" FD_ALLOWED "\n");
+	assert_array("{\"drive\":", 31, drive, 0, end, "}", "");
+	assert_array("{\"drive\":", 32, drive, 0, end, "}",
+		     "<stdin>:33:1: drive[31]: " NO_PLACE);
+	assert_array("{\"rng\": true, \"drive\":", 30, drive, 0, end, "}", "");
+	assert_array("{\"drive\":", 33, drive, 0, end, "}",
+		     "<stdin>:34:1: drive: one too many; there may be 32\n"
+		     "<stdin>:33:1: drive[31]: " NO_PLACE);
+	free(nets);
+	free(json);
+}
+END_TEST
+
+START_TEST(disks)
+{
+	static const struct {
+		char *option;
+		const char *msg;
+	} rows[] = {
+		{ "/nowhere",
+		  "--drive[0].path: cannot find /nowhere: No such file or "
+		  "directory\n" },
+		{ "/tmp", "--drive[0].path: /tmp is a directory; name an image "
+			  "in it\n" },
+		{ "/dev/null",
+		  "--drive[0].path: /dev/null is neither a regular file nor a "
+		  "block device\n" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		assert_faults(NULL,
+			      ARGS("--kernel", KERNEL, "--drive",
+				   rows[i].option),
+			      rows[i].msg);
+	if (!geteuid())
+		ck_assert_int_eq(setuid(65534), 0);
+	assert_faults(NULL,
+		      ARGS("--kernel", KERNEL, "--drive",
+			   "/etc/shadow,readonly", "--drive=/etc/passwd"),
+		      "--drive[0].path: cannot read /etc/shadow: Permission "
+		      "denied\n"
+		      "--drive[1].path: cannot write /etc/passwd: Permission "
+		      "denied; readonly would do\n");
+	assert_faults(NULL,
+		      ARGS("--kernel", KERNEL, "--drive=/etc/passwd,readonly"),
+		      "");
+}
+END_TEST
+
+/* A relative path of a drive starts where the file is; no other value does. */
+START_TEST(disks_start_beside_the_file)
+{
+	int fd = memory_file("{\"kernel\": \"../exe\", \"drive\":"
+			     "{\"path\": \"nowhere\", \"serial\": \"x\"}}");
+	char *file = text_format("/proc/self/fd/%d", fd);
+	char *expected = text_format(
+		"%s:1:39: drive[0].path: cannot find /proc/self/fd/nowhere: "
+		"No such file or directory\n",
+		file);
+
+	assert_faults(NULL, ARGS(file), expected);
+	close(fd);
+	free(file);
+	free(expected);
+}
+END_TEST
+
+#define TOO(option, of)                                      \
+	option ": " DISK " is the file of " of ", too, and " \
+	       "written to; name another"
+
+START_TEST(files_for_two_things)
+{
+	static const struct {
+		char *args[3];
+		const char *msg;
+	} rows[] = {
+		{ { "--drive=" DISK ",readonly", "--drive=" DISK ",readonly" },
+		  "" },
+		{ { "--drive=" DISK, "--drive=" DISK2 }, "" },
+		{ { "--drive=" DISK, "--drive=" DISK },
+		  TOO("--drive[1].path",
+		      "drive[0].path") ", or make it readonly\n" },
+		{ { "--drive=" DISK ",readonly", "--drive=" DISK },
+		  TOO("--drive[1].path",
+		      "drive[0].path") ", or make it readonly\n" },
+		{ { "--drive=" DISK, "--drive=" DISK ",readonly" },
+		  TOO("--drive[1].path",
+		      "drive[0].path") ", or make it readonly\n" },
+		{ { "--initrd=" DISK, "--drive=" DISK },
+		  TOO("--drive[0].path", "initrd") ", or make it readonly\n" },
+		{ { "--initrd=" DISK, "--drive=" DISK ",readonly" }, "" },
+		{ { "--console=" DISK, "--drive=" DISK ",readonly" },
+		  TOO("--drive[0].path", "console") "\n" },
+		{ { "--console=" DISK, "--initrd=" DISK },
+		  TOO("--console", "initrd") "\n" },
+		{ { "--console=/dev/null", "--drive=" DISK }, "" },
+		{ { "--console=" DISK2, "--drive=" DISK, "--initrd=" DISK2 },
+		  "--console: " DISK2 " is the file of initrd, too, and "
+		  "written to; name another\n" },
+	};
+
+	give_disks();
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		assert_faults(NULL,
+			      ARGS("--kernel", KERNEL, rows[i].args[0],
+				   rows[i].args[1], rows[i].args[2]),
+			      rows[i].msg);
+}
+END_TEST
+
+START_TEST(nets_in_each_others_way)
+{
+	static const struct {
+		char *args[2];
+		const char *msg;
+	} rows[] = {
+		{ { "t0,fd=100" },
+		  "--net[0].fd: given beside tap; keep one of them\n" },
+		{ { "fd=100,fd=101,queues=2" }, "" },
+		{ { "fd=100,fd=101,queues=3" },
+		  "--net[0].queues: 3, but there are 2 descriptors; leave it "
+		  "out\n" },
+		{ { "fd=100,fd=100" },
+		  "--net[0].fd: 100 is given twice; keep one\n" },
+		{ { "fd=102" },
+		  "--net[0].fd: 102 is not open; whoever starts "
+		  "Belfry opens it\n" },
+		{ { "fd=100", "fd=101,fd=100" },
+		  "--net[1].fd: 100 is net[0]'s, too; give another\n" },
+		{ { "t0", "t1" }, "" },
+		{ { "t0", "t0" },
+		  "--net[1].tap: t0 is net[0]'s, too; name another\n" },
+		{ { "t0,mac=52:54:00:00:00:01", "t1,mac=52:54:00:00:00:02" },
+		  "" },
+		{ { "t0,mac=52:54:00:00:00:01", "t1,mac=52:54:0:0:0:1" },
+		  "--net[1].mac: is net[0]'s, too; give another\n" },
+	};
+
+	give_disks();
+	close(102);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		assert_faults(NULL,
+			      ARGS("--kernel", KERNEL, "--net", rows[i].args[0],
+				   rows[i].args[1] ? "--net" : NULL,
+				   rows[i].args[1]),
+			      rows[i].msg);
+}
+END_TEST
+
+START_TEST(places_refused)
+{
+	give_disks();
+	assert_faults("{\"drive\": {\"path\": \"" DISK "\", \"bdf\": \"4\"},\n"
+		      "\"net\": {\"tap\": \"t\", \"bdf\": \"00:04.0\"}}",
+		      ARGS("-", "--kernel", KERNEL),
+		      "<stdin>:2:28: net[0].bdf: 00:04.0 is drive[0]'s, too; "
+		      "choose another\n");
+	assert_faults(NULL,
+		      ARGS("--net=t,bdf=1f.7", "--drive=" DISK ",bdf=1e.0",
+			   "--kernel", KERNEL),
+		      "--net[0].bdf: 00:1f.7 without a function 0, and so no "
+		      "guest looks for it; give that to another drive or "
+		      "net\n");
+	assert_faults(NULL,
+		      ARGS("--net=t,bdf=1f.7", "--drive=" DISK ",bdf=1f",
+			   "--kernel", KERNEL),
+		      "");
+}
+END_TEST
+
+/* With every device number wanted, there is none for what wants any. */
+START_TEST(places_all_wanted)
+{
+	char *args[31 + 5] = { "--kernel", KERNEL, "--rng", "--hvc=pty" };
+
+	give_disks();
+	for (u32 i = 0; i < 31; i++)
+		args[4 + i] =
+			text_format("--drive=" DISK ",readonly,bdf=%x", i + 1);
+	assert_faults(NULL, args, "--hvc: " NO_PLACE "--rng: " NO_PLACE);
+	for (u32 i = 0; i < 31; i++)
+		free(args[4 + i]);
+}
+END_TEST
+
+/* "hvc 00:01.0, ..." of what was loaded; owned. */
+static char *places(const struct config *c)
+{
+	char *buf;
+	size_t size;
+	FILE *f = open_memstream(&buf, &size);
+
+	for (u32 i = 0; i < c->devices_nr; i++) {
+		char bdf[CONFIG_BDF_TEXT];
+
+		config_print_bdf(bdf, c->devices[i].bdf);
+		fprintf(f, "%s%s %s", i ? ", " : "", c->devices[i].name, bdf);
+	}
+	fclose(f);
+	return buf;
+}
+
+START_TEST(places_found)
+{
+	static const struct {
+		char *args[4];
+		const char *places;
+	} rows[] = {
+		{ { "--hvc=off", "--rng=false" }, "" },
+		{ { "--rng" }, "rng 00:01.0" },
+		{ { "--net=t", "--drive=" DISK, "--rng", "--hvc=stdio" },
+		  "hvc 00:01.0, rng 00:02.0, drive[0] 00:03.0, net[0] 00:04.0" },
+		{ { "--net=t,bdf=1", "--drive=" DISK, "--rng",
+		    "--drive=" DISK2 },
+		  "net[0] 00:01.0, rng 00:02.0, drive[0] 00:03.0, "
+		  "drive[1] 00:04.0" },
+		{ { "--net=t,bdf=2.1", "--drive=" DISK ",bdf=2", "--rng",
+		    "--drive=" DISK2 },
+		  "rng 00:01.0, drive[0] 00:02.0, net[0] 00:02.1, "
+		  "drive[1] 00:03.0" },
+		{ { "--net=t,bdf=0", "--rng" }, "net[0] 00:00.0, rng 00:01.0" },
+		{ { "--net=t,bdf=1f", "--rng" },
+		  "rng 00:01.0, net[0] 00:1f.0" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct config c;
+		char *found;
+
+		load_groups(&c, NULL,
+			    ARGS("--kernel", KERNEL, rows[i].args[0],
+				 rows[i].args[1], rows[i].args[2],
+				 rows[i].args[3]));
+		found = places(&c);
+		ck_assert_str_eq(found, rows[i].places);
+		for (u32 d = 0; d < c.devices_nr; d++)
+			ck_assert_int_eq("hrdn"[c.devices[d].kind],
+					 *c.devices[d].name);
+		free(found);
+		config_fini(&c);
+	}
+}
+END_TEST
+
 UNIT_MAIN("config", defaults, every_key, accepted, rejected, rejected_options,
 	  lengths, empty_cmdline_is_one, keys_and_documents, arguments,
 	  kernel_is_required, options_override_the_file,
 	  paths_start_beside_the_file, files, no_permission,
-	  gigantic_pages_need_gigabytes, all_at_once)
+	  gigantic_pages_need_gigabytes, all_at_once, every_group_key,
+	  group_defaults, made_macs, group_values_accepted,
+	  group_values_rejected, group_shapes, group_options,
+	  options_add_to_the_file, too_many, disks, disks_start_beside_the_file,
+	  files_for_two_things, nets_in_each_others_way, places_refused,
+	  places_all_wanted, places_found)

@@ -17,7 +17,7 @@
 
 /* What was written to standard output and standard error. */
 struct said {
-	char out[8192], err[2048];
+	char out[16384], err[2048];
 };
 
 static int redirect(int fd)
@@ -214,27 +214,58 @@ static char *manual(void)
 	return text;
 }
 
+/*
+ * "  --key ARG  " or "  key=ARG  " as a line of the manual page would have it:
+ * what its items begin with, and what stands before the argument.
+ */
+static void print_key(FILE *out, const char *text, const char *item,
+		      const char *before_arg)
+{
+	char name[64] = "", between[2] = "", arg[64] = "";
+
+	sscanf(text, "%63[a-z0-9-]%1[ =]%63[A-Z,.]", name, between, arg);
+	fprintf(out, ".It %s%s", item, name);
+	if (*arg)
+		fprintf(out, " %sAr %s", before_arg, arg);
+	fputc('\n', out);
+}
+
 static void print_keys(FILE *out, const char *text)
 {
-	char name[64], arg[64];
-	int n;
-
 	while ((text = strstr(text, "\n  --"))) {
 		text += strlen("\n  --");
-		n = sscanf(text, "%63[a-z0-9-]%63[ A-Z]", name, arg);
-		ck_assert_int_eq(n, 2);
-		fprintf(out, ".It Fl -%s", name);
-		/* Two blanks end an option without an argument. */
-		if (arg[1] != ' ')
-			fprintf(out, " Ar %.*s", (int)strcspn(arg + 1, " "),
-				arg + 1);
-		fputc('\n', out);
+		print_key(out, text, "Fl -", "");
 	}
 }
 
 static void print_man_keys(FILE *out, const char *text)
 {
 	while ((text = strstr(text, "\n.It Fl -"))) {
+		text++;
+		fprintf(out, "%.*s", (int)strcspn(text, "\n") + 1, text);
+	}
+}
+
+/* Of a text that begins at a group's heading, up to the empty line. */
+static void print_group(FILE *out, const char *text)
+{
+	const char *end;
+
+	text = strstr(text, "\n\n") + 1;
+	end = strstr(text + 1, "\n\n");
+	while ((text = strstr(text, "\n  ")) && text < end) {
+		text += strlen("\n  ");
+		if (*text != ' ')
+			print_key(out, text, "Cm ", "Ns = Ns ");
+	}
+}
+
+/* Of a page that begins at a group's item, up to the next such item. */
+static void print_man_group(FILE *out, const char *text)
+{
+	const char *end = strstr(text, "\n.It Fl -");
+
+	while ((text = strstr(text, "\n.It Cm ")) && text < end) {
 		text++;
 		fprintf(out, "%.*s", (int)strcspn(text, "\n") + 1, text);
 	}
@@ -265,6 +296,38 @@ START_TEST(manual_has_every_key)
 	ck_assert_str_eq(told, known);
 	free(known);
 	free(told);
+	free(page);
+}
+END_TEST
+
+/* In the table's order, each group below its own key. */
+START_TEST(manual_has_every_key_of_groups)
+{
+	static const struct {
+		const char *heading, *item, *first;
+	} rows[] = {
+		{ "\n--drive takes", "\n.It Fl -drive ",
+		  ".It Cm path Ns = Ns Ar PATH\n.It Cm readonly\n" },
+		{ "\n--net takes", "\n.It Fl -net ",
+		  ".It Cm tap Ns = Ns Ar NAME\n.It Cm fd Ns = Ns Ar N\n" },
+	};
+	char *page = manual();
+	struct said said;
+
+	ck_assert_int_eq(BELFRY(&said, "run", "--help"), STATUS_OK);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		const char *heading = strstr(said.out, rows[i].heading);
+		const char *item = strstr(page, rows[i].item);
+		char *known, *told;
+
+		ck_assert(heading && item);
+		known = printed(print_group, heading);
+		told = printed(print_man_group, item + 1);
+		ck_assert_ptr_eq(strstr(known, rows[i].first), known);
+		ck_assert_str_eq(told, known);
+		free(known);
+		free(told);
+	}
 	free(page);
 }
 END_TEST
@@ -304,8 +367,9 @@ START_TEST(manual_has_every_command)
 END_TEST
 
 UNIT_MAIN("ctl", refusals, version, help, full_output, check,
+
 #ifndef __aarch64__
 	  elsewhere,
 #endif
-	  manual_has_every_key, manual_has_every_status,
-	  manual_has_every_command)
+	  manual_has_every_key, manual_has_every_key_of_groups,
+	  manual_has_every_status, manual_has_every_command)
