@@ -9,6 +9,7 @@
 #include <belfry/base.h>
 #include <belfry/config.h>
 #include <belfry/devtree.h>
+#include <belfry/disk.h>
 #include <belfry/err.h>
 #include <belfry/image.h>
 #include <belfry/memmap.h>
@@ -16,7 +17,8 @@
 struct plan {
 	const struct config *cfg; /* borrowed */
 	struct image image;
-	struct initrd initrd; /* size 0: none */
+	struct initrd initrd;                 /* size 0: none */
+	struct disk disks[CONFIG_DRIVES_MAX]; /* of the drives, by index */
 	bool pmu;
 	struct memmap map;
 	struct image_layout layout;
@@ -24,9 +26,9 @@ struct plan {
 };
 
 /*
- * Open the files @c names, and look what they are. Adds to @f, key first, what
- * is wrong with each; then false, and nothing is left open. plan_close is
- * harmless on that, and twice.
+ * Open the files @c names, and look what they are; drives are locked from here
+ * on. Adds to @f, key first, what is wrong with each; then false, and nothing
+ * is left open. plan_close is harmless on that, and twice.
  */
 MUST_CHECK bool plan_open(struct plan *p, const struct config *c,
 			  struct faults *f);

@@ -35,6 +35,58 @@ static int try_loading(const struct plan *p, struct err *e)
 	return err;
 }
 
+static void print_drive(const struct plan *p, u32 i)
+{
+	const struct config_drive *d = &p->cfg->drives[i];
+	char size[TEXT_SIZE_MAX];
+
+	text_print_size(size, p->disks[i].size);
+	printf("%s, %s%s%s, %u queue%s", d->path, size,
+	       d->readonly ? ", readonly" : "", d->direct ? ", direct" : "",
+	       d->queues, d->queues == 1 ? "" : "s");
+}
+
+static void print_net(const struct plan *p, u32 i)
+{
+	const struct config_net *n = &p->cfg->nets[i];
+
+	if (n->tap)
+		printf("%s", n->tap);
+	for (u32 q = 0; q < n->fds_nr; q++)
+		printf("%s%d", q ? "+" : "descriptor ", n->fds[q]);
+	printf(", %02x:%02x:%02x:%02x:%02x:%02x, %u queue pair%s", n->mac[0],
+	       n->mac[1], n->mac[2], n->mac[3], n->mac[4], n->mac[5], n->queues,
+	       n->queues == 1 ? "" : "s");
+}
+
+static void print_devices(const struct plan *p)
+{
+	for (u32 i = 0; i < p->cfg->devices_nr; i++) {
+		const struct config_device *d = &p->cfg->devices[i];
+		char bdf[CONFIG_BDF_TEXT];
+
+		config_print_bdf(bdf, d->bdf);
+		printf("  %s  %-9s ", bdf, d->name);
+		switch (d->kind) {
+		case CONFIG_HVC:
+			printf("hvc0 on %s", p->cfg->hvc == HVC_PTY
+						     ? "a pseudo-terminal"
+						     : "the terminal");
+			break;
+		case CONFIG_RNG:
+			printf("the host's random numbers");
+			break;
+		case CONFIG_DRIVE:
+			print_drive(p, d->index);
+			break;
+		case CONFIG_NET:
+			print_net(p, d->index);
+			break;
+		}
+		putchar('\n');
+	}
+}
+
 int cmd_check(int argc, char **argv)
 {
 	char memory[TEXT_SIZE_MAX];
@@ -51,6 +103,7 @@ int cmd_check(int argc, char **argv)
 		text_print_size(memory, c.memory);
 		printf("fine: %u CPU%s, %s of memory, kernel %s\n", c.cpus,
 		       c.cpus == 1 ? "" : "s", memory, c.kernel);
+		print_devices(&p);
 		status = STATUS_OK;
 	}
 	plan_close(&p);

@@ -1,14 +1,30 @@
 #include <belfry/plan.h>
 
-#include <sys/stat.h>
+#include <belfry/blk.h>
+#include <belfry/tap.h>
 
-/* Is @path, if it is there at all, the very file behind @fd? */
-static bool same_file(const char *path, int fd)
+#include <assert.h>
+
+/* What a configuration allows, the devices take. */
+static_assert(CONFIG_QUEUES_MAX <= BLK_QUEUES_MAX, "drive.queues");
+static_assert(CONFIG_SERIAL_MAX <= BLK_SERIAL_MAX, "drive.serial");
+static_assert(CONFIG_QUEUES_MAX <= TAP_QUEUES_MAX, "net.queues");
+
+static void open_disks(struct plan *p, struct faults *f)
 {
-	struct stat a, b;
+	for (u32 i = 0; i < p->cfg->drives_nr; i++) {
+		const struct config_drive *d = &p->cfg->drives[i];
+		struct err e;
 
-	return fd >= 0 && !stat(path, &a) && !fstat(fd, &b) &&
-	       a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+		if (disk_open(&p->disks[i], d->path, d->readonly, d->direct,
+			      &e))
+			faults_add(f, "drive[%u]: %s", i, e.msg);
+		else if (!p->disks[i].size)
+			faults_add(
+				f,
+				"drive[%u]: %s is empty; `truncate -s 10G %s` makes it a blank disk",
+				i, d->path, d->path);
+	}
 }
 
 bool plan_open(struct plan *p, const struct config *c, struct faults *f)
@@ -17,16 +33,13 @@ bool plan_open(struct plan *p, const struct config *c, struct faults *f)
 	struct err e;
 
 	*p = (struct plan) { .cfg = c, .image.fd = -1, .initrd.fd = -1 };
+	for (u32 i = 0; i < ARRAY_SIZE(p->disks); i++)
+		p->disks[i].fd = -1;
 	if (image_open(&p->image, c->kernel, &e))
 		faults_add(f, "kernel: %s", e.msg);
 	if (c->initrd && initrd_open(&p->initrd, c->initrd, &e))
 		faults_add(f, "initrd: %s", e.msg);
-	if (c->console && (same_file(c->console, p->image.fd) ||
-			   same_file(c->console, p->initrd.fd)))
-		faults_add(
-			f,
-			"console: %s is a file the guest is booted from; name another",
-			c->console);
+	open_disks(p, f);
 	if (f->nr == before)
 		return true;
 	plan_close(p);
@@ -35,6 +48,8 @@ bool plan_open(struct plan *p, const struct config *c, struct faults *f)
 
 void plan_close(struct plan *p)
 {
+	for (u32 i = 0; i < ARRAY_SIZE(p->disks); i++)
+		disk_close(&p->disks[i]);
 	initrd_close(&p->initrd);
 	image_close(&p->image);
 }
@@ -46,6 +61,9 @@ int plan_place(struct plan *p, bool pmu, bool steal_time, struct err *e)
 
 	p->pmu = pmu;
 	memmap_init(&p->map, p->cfg->cpus, p->cfg->memory, steal_time);
+	/* BARs of virtio devices are small: the 32-bit window has room. */
+	if (p->cfg->devices_nr)
+		memmap_add_pci(&p->map, 0);
 	plan_devtree(p, &d);
 	p->fdt_size = devtree_size(&d);
 	err = image_place(&p->image.header, p->initrd.size, p->fdt_size,

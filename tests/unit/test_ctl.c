@@ -171,6 +171,99 @@ START_TEST(check)
 }
 END_TEST
 
+#define DISK_FD 101
+#define DISK    "/proc/self/fd/101"
+
+static void make_disk(off_t size)
+{
+	int fd = memfd_create("disk", 0);
+
+	ck_assert_int_eq(ftruncate(fd, size), 0);
+	ck_assert_int_eq(dup2(fd, DISK_FD), DISK_FD);
+	close(fd);
+}
+
+START_TEST(check_prints_devices)
+{
+	struct said said;
+
+	make_image();
+	make_disk(3 * 512);
+	ck_assert_int_eq(BELFRY(&said, "check", "--kernel", IMAGE, "--rng",
+				"--hvc=pty", "--drive", DISK ",readonly",
+				"--net=tap0,mac=52:54:00:12:34:56,bdf=1f",
+				"--net=fd=100,fd=101,mac=52:54:00:12:34:57"),
+			 STATUS_OK);
+	ck_assert_str_eq(
+		said.out,
+		"fine: 1 CPU, 512M of memory, kernel " IMAGE "\n"
+		"  00:01.0  hvc       hvc0 on a pseudo-terminal\n"
+		"  00:02.0  rng       the host's random numbers\n"
+		"  00:03.0  drive[0]  " DISK ", 1536, readonly, 1 queue\n"
+		"  00:04.0  net[1]    descriptor 100+101, 52:54:00:12:34:57, "
+		"2 queue pairs\n"
+		"  00:1f.0  net[0]    tap0, 52:54:00:12:34:56, 1 queue pair\n");
+	ck_assert_str_eq(said.err, "");
+}
+END_TEST
+
+/* What only opening a disk shows; every one of them, and the kernel's. */
+START_TEST(check_opens_disks)
+{
+	struct said said;
+
+	make_image();
+	make_disk(0);
+	ck_assert_int_eq(BELFRY(&said, "check", "--kernel", IMAGE, "--drive",
+				DISK),
+			 STATUS_USAGE);
+	ck_assert_str_eq(said.err,
+			 "belfry: error: drive[0]: " DISK " is empty; "
+			 "`truncate -s 10G " DISK "` makes it a blank disk\n");
+	make_disk(513);
+	ck_assert_int_eq(BELFRY(&said, "check", "--kernel", KERNEL, "--drive",
+				DISK),
+			 STATUS_USAGE);
+	ck_assert_ptr_nonnull(strstr(said.err, "belfry: error: kernel: "));
+	ck_assert_ptr_nonnull(strstr(said.err, "belfry: error: drive[0]: " DISK
+					       ": 513 bytes "));
+	/* And let go of again. */
+	make_disk(512);
+	for (int i = 0; i < 2; i++)
+		ck_assert_int_eq(BELFRY(&said, "check", "--kernel", IMAGE,
+					"--drive", DISK),
+				 STATUS_OK);
+}
+END_TEST
+
+/* There is a bus for those who have something on it. */
+START_TEST(fdt_has_pci_for_devices)
+{
+	static const struct {
+		char *option;
+		bool pci;
+	} rows[] = {
+		{ "--rng=false", false },  { "--rng", true },
+		{ "--hvc=stdio", true },   { "--net=tap0", true },
+		{ "--drive=" DISK, true }, { "--hvc=off", false },
+	};
+
+	make_image();
+	make_disk(512);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		static const char node[] = "pci-host-ecam-generic";
+		struct said said = { .out = "" };
+
+		ck_assert_int_eq(BELFRY(&said, "fdt", "--kernel", IMAGE,
+					rows[i].option),
+				 STATUS_OK);
+		ck_assert_msg(!memmem(said.out, sizeof(said.out), node,
+				      sizeof(node)) == !rows[i].pci,
+			      "%s", rows[i].option);
+	}
+}
+END_TEST
+
 #ifndef __aarch64__
 START_TEST(elsewhere)
 {
@@ -367,7 +460,7 @@ START_TEST(manual_has_every_command)
 END_TEST
 
 UNIT_MAIN("ctl", refusals, version, help, full_output, check,
-
+	  check_prints_devices, check_opens_disks, fdt_has_pci_for_devices,
 #ifndef __aarch64__
 	  elsewhere,
 #endif
