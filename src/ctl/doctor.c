@@ -111,6 +111,23 @@ static void look_at_io_uring(struct doctor *d)
 	loop_destroy(l);
 }
 
+static void look_at_tun(struct doctor *d)
+{
+	int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+
+	if (fd >= 0) {
+		close(fd);
+		tell(d, FINE, "tun", "usable");
+	} else if (errno == EACCES || errno == EPERM) {
+		tell(d, LACKING, "tun",
+		     "no right to /dev/net/tun, so no net: chmod 666 /dev/net/tun gives it, or use net's fd");
+	} else {
+		tell(d, LACKING, "tun",
+		     "no /dev/net/tun (%s), so no net: modprobe tun",
+		     strerror(errno));
+	}
+}
+
 static void look_at_seccomp(struct doctor *d)
 {
 	/* EFAULT: it would have taken a filter, had we given one. */
@@ -172,6 +189,7 @@ int cmd_doctor(int argc, char **argv)
 	look_at_host(&d);
 	look_at_kvm(&d);
 	look_at_io_uring(&d);
+	look_at_tun(&d);
 	look_at_seccomp(&d);
 	look_at_memory(&d);
 	puts(d.cannot_run
