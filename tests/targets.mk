@@ -66,6 +66,8 @@ $(O)/tests/unit/test_vcpus.o $(O)/tests/unit/test_policy.o: \
 
 # A host that cannot be made to fail otherwise.
 $(O)/tests/unit/test_vrng: private ldflags += -Wl,--wrap=getrandom
+# Waiting is counted, not done.
+$(O)/tests/unit/test_disk: private ldflags += -Wl,--wrap=nanosleep
 
 # KVM's module is nothing but calls to the kernel, so it is tested anywhere: seen
 # through arm64's headers, against a kernel of ours.

@@ -26,7 +26,8 @@ struct disk {
  * it is a directory, the size is no multiple of @logical_block, O_DIRECT is
  * not possible there, another Belfry (or QEMU, or whoever locks it with fcntl)
  * uses it. One writer, or any number of readers: the lock is held until
- * disk_close, and until a loop that the descriptor was added to is gone.
+ * disk_close, and until a loop that the descriptor was added to is gone, which
+ * may be a moment after its process; so a lock is waited for, for a second.
  */
 MUST_CHECK int disk_open(struct disk *d, const char *path, bool readonly,
 			 bool direct, struct err *e);

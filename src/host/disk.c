@@ -10,6 +10,7 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <time.h>
 #include <unistd.h>
 
 #define SECTOR 512u
@@ -23,6 +24,9 @@
  */
 #define QEMU_WRITES            101
 #define QEMU_LETS_NOBODY_WRITE 201
+
+#define LOCK_STEPS             100
+#define LOCK_STEP_NS           10000000
 
 static int cannot_open(const struct disk *d, const char *path, int err,
 		       struct err *e)
@@ -84,9 +88,9 @@ static bool lock(int fd, int cmd, struct flock *l)
 /*
  * A writer locks all there is. A reader must get along with QEMU's readers, so
  * it takes the one byte that keeps writers out and looks at the one by which
- * they show; in this order, or two could miss each other.
+ * they show; in this order, or two could miss each other. 0 or -errno.
  */
-static int lock_disk(const struct disk *d, const char *path, struct err *e)
+static int try_lock(const struct disk *d)
 {
 	struct flock all = { .l_type = F_WRLCK };
 	struct flock ours = { .l_type = F_RDLCK,
@@ -97,13 +101,28 @@ static int lock_disk(const struct disk *d, const char *path, struct err *e)
 				.l_len = 1 };
 
 	if (!d->readonly)
-		return lock(d->fd, F_OFD_SETLK, &all)
-			       ? 0
-			       : cannot_lock(d, path, errno, e);
+		return lock(d->fd, F_OFD_SETLK, &all) ? 0 : -errno;
 	if (!lock(d->fd, F_OFD_SETLK, &ours) ||
 	    !lock(d->fd, F_OFD_GETLK, &theirs))
-		return cannot_lock(d, path, errno, e);
-	return theirs.l_type == F_UNLCK ? 0 : cannot_lock(d, path, EAGAIN, e);
+		return -errno;
+	return theirs.l_type == F_UNLCK ? 0 : -EAGAIN;
+}
+
+/*
+ * The kernel takes an io_uring down some time after the process is gone, and
+ * holds its files until then: a guest that is begun again would find itself.
+ */
+static int lock_disk(const struct disk *d, const char *path, struct err *e)
+{
+	const struct timespec step = { .tv_nsec = LOCK_STEP_NS };
+	int err = try_lock(d);
+
+	for (int i = 0; i < LOCK_STEPS && (err == -EAGAIN || err == -EACCES);
+	     i++) {
+		nanosleep(&step, NULL);
+		err = try_lock(d);
+	}
+	return err ? cannot_lock(d, path, -err, e) : 0;
 }
 
 /* One number of the request queue behind a device, or behind the device that

@@ -5,6 +5,7 @@
 #include "unit.h"
 
 #include <belfry/disk.h>
+#include <belfry/loop.h>
 
 #include <dirent.h>
 #include <errno.h>
@@ -17,7 +18,26 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
+
+/* Sleep is counted, not slept (ld --wrap), unless a test needs it. */
+static u64 slept_ns;
+static bool sleep_really;
+static int wakes_left; /* then the lock held by @release is let go; 0: never */
+static int release_fd;
+
+int __real_nanosleep(const struct timespec *ts, struct timespec *left);
+int __wrap_nanosleep(const struct timespec *ts, struct timespec *left);
+int __wrap_nanosleep(const struct timespec *ts, struct timespec *left)
+{
+	struct flock l = { .l_type = F_UNLCK };
+
+	slept_ns += (u64)ts->tv_sec * 1000000000 + (u64)ts->tv_nsec;
+	if (wakes_left && !--wakes_left)
+		ck_assert_int_eq(fcntl(release_fd, F_OFD_SETLK, &l), 0);
+	return sleep_really ? __real_nanosleep(ts, left) : 0;
+}
 
 struct path {
 	char name[32];
@@ -209,6 +229,7 @@ enum holder {
 	QEMU_READS,         /* -drive readonly=on */
 	FCNTL_WRITES,       /* the process's own lock, as of old */
 	FCNTL_READS,
+	WE_RUN, /* with a loop */
 };
 
 static void lock_bytes(int fd, int cmd, short type, off_t start, off_t len)
@@ -222,12 +243,21 @@ static void hold(const char *path, enum holder how)
 {
 	bool reads = how == WE_READ || how == QEMU_READS || how == FCNTL_READS;
 	int fd = open(path, reads ? O_RDONLY : O_RDWR);
+	struct err e = { 0 };
+	struct loop_file f;
+	struct loop *l;
 	struct disk d;
 
 	switch (how) {
 	case WE_WRITE:
 	case WE_READ:
 		open_well(&d, path, reads, false);
+		break;
+	case WE_RUN:
+		open_well(&d, path, false, false);
+		l = loop_create(&e);
+		ck_assert_ptr_nonnull(l);
+		ck_assert_int_eq(loop_file_add(l, &f, d.fd, &e), 0);
 		break;
 	case QEMU_WRITES:
 		lock_bytes(fd, F_OFD_SETLK, F_RDLCK, 100, 2);
@@ -366,6 +396,54 @@ START_TEST(twice_in_one_process)
 	disk_close(&b);
 	open_well(&a, p.name, false, false);
 	disk_close(&a);
+}
+END_TEST
+
+/* A lock is waited for, but not for long. */
+START_TEST(a_lock_that_is_let_go)
+{
+	int fd = new_file(MIB);
+	struct path p = path_of(fd);
+	struct disk a, b;
+
+	open_well(&a, p.name, false, false);
+	slept_ns = 0;
+	check_refused(p.name, false, false, -EBUSY, "lsof");
+	ck_assert_uint_eq(slept_ns, 1000000000);
+	for (int readonly = 0; readonly < 2; readonly++) {
+		struct flock l = { .l_type = F_WRLCK };
+
+		ck_assert_int_eq(fcntl(a.fd, F_OFD_SETLK, &l), 0);
+		release_fd = a.fd;
+		wakes_left = 3;
+		slept_ns = 0;
+		open_well(&b, p.name, readonly, false);
+		ck_assert_uint_eq(slept_ns, 30000000);
+		disk_close(&b);
+	}
+	disk_close(&a);
+
+	/* What cannot be had is not waited for. */
+	slept_ns = 0;
+	check_refused("/proc/version", true, true, -EINVAL, "O_DIRECT");
+	ck_assert_uint_eq(slept_ns, 0);
+}
+END_TEST
+
+/* Its ring lives on a little. */
+START_TEST(a_guest_that_is_killed_and_begun_again)
+{
+	int fd = new_file(MIB);
+	struct path p = path_of(fd);
+
+	sleep_really = true;
+	for (int i = 0; i < 3; i++) {
+		pid_t pid = holder_start(p.name, WE_RUN);
+
+		kill(pid, SIGKILL);
+		ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+		try_open(p.name, i & 1, true);
+	}
 }
 END_TEST
 
@@ -511,6 +589,7 @@ END_TEST
 
 UNIT_MAIN("disk", sizes, what_a_file_is, what_is_no_disk,
 	  a_file_we_may_only_read, measured_again, others_have_it,
-	  others_see_that_we_have_it, twice_in_one_process, past_the_page_cache,
-	  a_file_system_without_o_direct, block_devices,
+	  others_see_that_we_have_it, twice_in_one_process,
+	  a_lock_that_is_let_go, a_guest_that_is_killed_and_begun_again,
+	  past_the_page_cache, a_file_system_without_o_direct, block_devices,
 	  a_block_device_that_is_read_only)
