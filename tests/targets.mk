@@ -69,6 +69,11 @@ $(O)/tests/unit/test_vrng: private ldflags += -Wl,--wrap=getrandom
 # Waiting is counted, not done.
 $(O)/tests/unit/test_disk: private ldflags += -Wl,--wrap=nanosleep
 
+# What the kernel does to a disk only when told to.
+blk-calls = loop_file_readv loop_file_writev loop_file_sync loop_file_allocate \
+	    calloc aligned_alloc
+$(O)/tests/unit/test_blk: private ldflags += $(blk-calls:%=-Wl,--wrap=%)
+
 # KVM's module is nothing but calls to the kernel, so it is tested anywhere: seen
 # through arm64's headers, against a kernel of ours.
 kvm-calls = ioctl mmap open calloc
