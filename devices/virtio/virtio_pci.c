@@ -356,12 +356,12 @@ static void device_write(struct virtio *v, u64 off, u32 size, u64 val)
 {
 	if (!range_fits(off, size, v->setup.config_len))
 		return;
-	for (u32 i = 0; i < size; i++, val >>= 8)
+	for (u32 i = 0; i < size; i++)
 		v->config[off + i] =
 			(u8)((v->config[off + i] & ~v->writable[off + i]) |
-			     ((u8)val & v->writable[off + i]));
+			     ((u8)(val >> (8 * i)) & v->writable[off + i]));
 	if (v->setup.ops->config_written)
-		v->setup.ops->config_written(v->setup.dev, (u32)off, size);
+		v->setup.ops->config_written(v->setup.dev, (u32)off, size, val);
 }
 
 /* Reading it clears it (4.1.4.5). */

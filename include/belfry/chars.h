@@ -29,6 +29,9 @@ struct chars_port {
 	size_t (*receive)(void *dev, const u8 *buf, size_t len);
 	/* The serial line breaks. NULL where there is no such line. */
 	void (*brk)(void *dev);
+	/* The terminal at the other end has this size; 0, 0: unknown. NULL
+	 * where the guest has no way to know. */
+	void (*resize)(void *dev, u16 columns, u16 rows);
 	void *dev;
 };
 

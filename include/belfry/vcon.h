@@ -1,5 +1,6 @@
 /*
- * The virtio console, one port (hvc0). VIRTIO 1.2, 5.3.
+ * The virtio console, one port (hvc0), with its terminal's size and emergency
+ * writes. VIRTIO 1.2, 5.3.
  */
 #ifndef BELFRY_VCON_H
 #define BELFRY_VCON_H
@@ -22,9 +23,15 @@ struct vcon *vcon_create(const struct vcon_setup *s, struct err *e);
 void vcon_destroy(struct vcon *c);
 
 struct virtio *vcon_virtio(struct vcon *c);
-struct chars_port vcon_port(struct vcon *c);
 
-/* The terminal at the other end has this size (0, 0: unknown). Any thread. */
-void vcon_resize(struct vcon *c, u16 columns, u16 rows);
+/*
+ * The console's end of the wire: its calls are the loop's thread's, except
+ * resize, which is for any. What the wire does not take stays in the queue; a
+ * driver that has none, or no more buffers in it, lets input wait.
+ *
+ * wire.send is called on the loop's thread, and on a vCPU's for an emergency
+ * write, which is lost where the wire has no room: a register cannot wait.
+ */
+struct chars_port vcon_port(struct vcon *c);
 
 #endif

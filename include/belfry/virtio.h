@@ -52,10 +52,10 @@ struct virtio_ops {
 	/* Stop using the queues and guest memory, then call virtio_stopped,
 	 * from here or later. No kick comes after it. */
 	void (*stop)(void *dev);
-	/* The driver wrote @val over @len bytes at @off of the configuration
-	 * it may write; the bytes are changed already. A vCPU's thread, the
-	 * device's lock held. May be NULL. */
-	void (*config_written)(void *dev, u32 off, u32 len);
+	/* The driver wrote @val over @len bytes at @off of the configuration;
+	 * those of its bits that it may write are changed already. A vCPU's
+	 * thread, the device's lock held. May be NULL. */
+	void (*config_written)(void *dev, u32 off, u32 len, u64 val);
 };
 
 /* What every device is given of the world; pointers are borrowed, contents
@@ -112,8 +112,8 @@ void virtio_stopped(struct virtio *v);
 void virtio_needs_reset(struct virtio *v);
 
 /* Replace bytes of the device configuration before the guest runs, or while
- * it does: then the driver is told (2.5). Any thread but not within
- * config_written. */
+ * it does: then the driver is told (2.5). Any thread, but, as the next, not
+ * within config_written. */
 void virtio_config_set(struct virtio *v, u32 off, const void *bytes, u32 len);
 void virtio_config_get(struct virtio *v, u32 off, void *bytes, u32 len);
 /* Bits of the configuration that the driver may write (default: none). */
