@@ -26,11 +26,15 @@ guest:
 		$(shell tests/setup/cross-flags $(CROSS)) guest-files
 
 guest-dir = $(O)/guest
-guest-files: $(guest-dir)/initrd $(guest-dir)/talk $(guest-dir)/measure
+guest-programs = $(addprefix $(guest-dir)/,init talk wire measure)
+guest-files: $(guest-dir)/initrd $(guest-programs)
 $(guest-dir)/init: $(patsubst %.c,$(O)/%.o,$(sort $(wildcard tests/guest/*.c)))
 $(guest-dir)/talk: $(O)/tests/boot/talk.o
+$(guest-dir)/wire: $(O)/tests/boot/wire.o \
+	$(addprefix $(O)/tests/guest/,data.o exchange.o sha256.o)
+$(O)/tests/boot/wire.o: private cppflags += -Itests/guest
 $(guest-dir)/measure: $(O)/tests/bench/measure.o
-$(guest-dir)/init $(guest-dir)/talk $(guest-dir)/measure:
+$(guest-programs):
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) -static $(ldflags) -s -o $@ $^

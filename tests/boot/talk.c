@@ -6,9 +6,13 @@
  * order:
  *
  *	wait REGEX	until it has printed this (after what was waited for
- *before) send TEXT	as printf(1) understands it: \n, \r, \001 eof -
- *close its stdin pause MS	do nothing for so long kill SIGNAL	by
- *number mode raw	its terminal is in this mode, or "cooked": checked
+ *			before)
+ *	send TEXT	as printf(1) understands it: \n, \r, \001
+ *	eof -		close its stdin
+ *	pause MS	do nothing for so long
+ *	kill SIGNAL	by number
+ *	sh COMMANDS	done by the shell, well; its output is ours
+ *	mode raw	its terminal is in this mode, or "cooked": checked
  *
  * Ends as the command does: with its status, or 128 and the signal. With
  * status 99 and a word why, if a step failed or the command left its terminal
@@ -212,6 +216,12 @@ static void do_kill(struct talk *t, const char *arg)
 	check(!kill(t->pid, atoi(arg)), "kill: ");
 }
 
+static void do_sh(struct talk *t, const char *arg)
+{
+	if (system(arg))
+		die("this failed: ", arg);
+}
+
 static void do_mode(struct talk *t, const char *arg)
 {
 	struct termios now;
@@ -228,7 +238,8 @@ static const struct {
 	void (*run)(struct talk *t, const char *arg);
 } steps[] = {
 	{ "wait", do_wait },   { "send", do_send }, { "eof", do_eof },
-	{ "pause", do_pause }, { "kill", do_kill }, { "mode", do_mode },
+	{ "pause", do_pause }, { "kill", do_kill }, { "sh", do_sh },
+	{ "mode", do_mode },
 };
 
 static void run_step(struct talk *t, const char *name, const char *arg)

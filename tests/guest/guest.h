@@ -19,6 +19,24 @@ bool file_put(const char *path, const char *text);
 bool interrupts_of(const char *name, char *buf, size_t size);
 /* Has the kernel logged @text since it started? */
 bool kernel_said(const char *text);
+/* A word of the kernel's command line: one that begins with @key, if that ends
+ * with "=", whose rest goes to @buf; or @key itself. */
+bool kernel_word(const char *key, char *buf, size_t size);
+
+/* The modules of the initrd, if there are devices for them. */
+bool load_modules(void);
+/* Run @init on the root file system that @device has; returns only if that
+ * cannot be. */
+bool switch_root(const char *device, const char *init);
+/* Wait until @path is there. */
+bool appears(const char *path);
+
+/* Give eth0 its addresses; again, after its driver came back. */
+bool card_up(void);
+/* A stream of @bytes in each direction, to and from the other end of eth0,
+ * beside what else is done. */
+struct stream *stream_start(bool ipv6, u64 bytes);
+bool stream_end(struct stream *s);
 
 /* What a test is, by its name on the kernel's command line. @arg is what
  * followed the name and a comma, or an empty string. */
@@ -33,5 +51,18 @@ bool test_count(const char *arg);
 bool test_spew(const char *arg);
 bool test_rtc(const char *arg);
 bool test_suspend(const char *arg);
+bool test_disk(const char *arg);
+bool test_root(const char *arg);
+bool test_fill(const char *arg);
+bool test_discard(const char *arg);
+bool test_full(const char *arg);
+bool test_cut(const char *arg);
+bool test_grow(const char *arg);
+bool test_readonly(const char *arg);
+bool test_records(const char *arg);
+bool test_reboot_loaded(const char *arg);
+bool test_tcp(const char *arg);
+bool test_rng(const char *arg);
+bool test_rebind(const char *arg);
 
 #endif

@@ -89,6 +89,25 @@ bool kernel_said(const char *text)
 	return found;
 }
 
+bool kernel_word(const char *key, char *buf, size_t size)
+{
+	char line[4096], *save, *word;
+	size_t len = strlen(key);
+
+	if (!file_get("/proc/cmdline", line, sizeof(line)))
+		return wrong("no /proc/cmdline");
+	for (word = strtok_r(line, " ", &save); word;
+	     word = strtok_r(NULL, " ", &save)) {
+		if (strncmp(word, key, len) ||
+		    (word[len] && key[len - 1] != '='))
+			continue;
+		if (buf)
+			snprintf(buf, size, "%s", word + len);
+		return true;
+	}
+	return false;
+}
+
 static bool test_hello(const char *arg)
 {
 	say("hello from the guest%s%s", *arg ? ", " : "", arg);
@@ -140,6 +159,19 @@ static const struct {
 	{ "scribble", test_scribble }, /* over addresses with nothing there */
 	{ "rtc", test_rtc },           /* it is N seconds since 1970 */
 	{ "suspend", test_suspend },   /* deep or s2idle */
+	{ "disk", test_disk },         /* say what it is */
+	{ "root", test_root },         /* the root is on the disk */
+	{ "fill", test_fill },         /* N MiB of the disk */
+	{ "discard", test_discard },   /* half of the disk */
+	{ "full", test_full },         /* the host's file system, then not */
+	{ "cut", test_cut },           /* the disk's file, to the half */
+	{ "grow", test_grow },         /* the disk's file, to N MiB */
+	{ "readonly", test_readonly },
+	{ "records", test_records },             /* N at a time that last */
+	{ "reboot-loaded", test_reboot_loaded }, /* reboot while writing */
+	{ "tcp", test_tcp },                     /* N MiB each way */
+	{ "rng", test_rng },
+	{ "rebind", test_rebind }, /* each device's driver N times */
 };
 
 static void mount_all(void)
@@ -158,26 +190,14 @@ static void mount_all(void)
 /* What the command line asks for, as NAME and ARGUMENT. */
 static void chosen_test(char *buf, size_t size, char **arg)
 {
-	static const char key[] = "belfry.test=";
-	char *word;
-
 	*arg = "";
-	if (!file_get("/proc/cmdline", buf, size)) {
-		strcpy(buf, "no /proc/cmdline");
-		return;
-	}
-	word = strstr(buf, key);
-	if (!word) {
+	if (!kernel_word("belfry.test=", buf, size)) {
 		strcpy(buf, "hello");
 		return;
 	}
-	memmove(buf, word + strlen(key), strlen(word + strlen(key)) + 1);
-	buf[strcspn(buf, " ")] = '\0';
-	word = strchr(buf, ',');
-	if (word) {
-		*word = '\0';
-		*arg = word + 1;
-	}
+	*arg = buf + strcspn(buf, ",");
+	if (**arg)
+		*(*arg)++ = '\0';
 }
 
 static bool run_test(const char *name, const char *arg)
@@ -188,14 +208,38 @@ static bool run_test(const char *name, const char *arg)
 	return wrong("there is no such test");
 }
 
-int main(void)
+/* The initrd's part; does not come back if the root is on a disk. */
+static bool start(void)
 {
-	char name[4096], *arg;
-	bool ok;
+	char root[64], init[64] = "/init";
 
 	mount_all();
+	if (!load_modules())
+		return false;
+	if (!kernel_word("root=", root, sizeof(root)))
+		return true;
+	kernel_word("init=", init, sizeof(init));
+	return switch_root(root, init);
+}
+
+/* Its file system is then clean, as after any orderly end. */
+static bool leave_root(void)
+{
+	sync();
+	return !mount(NULL, "/", NULL, MS_REMOUNT | MS_RDONLY, NULL) ||
+	       wrong("remount /: %s", strerror(errno));
+}
+
+int main(void)
+{
+	bool on_disk = !access("/proc/self", F_OK), ok;
+	char name[4096], *arg;
+
+	ok = on_disk || start();
 	chosen_test(name, sizeof(name), &arg);
-	ok = run_test(name, arg);
+	ok = ok && run_test(name, arg);
+	if (on_disk)
+		ok = leave_root() && ok;
 	say("%s: %s", name, ok ? "ok" : "FAILED");
 	/* A power-off does not wait for what the UART has not sent. */
 	tcdrain(STDOUT_FILENO);

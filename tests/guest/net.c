@@ -1,0 +1,209 @@
+/*
+ * A network, seen from the guest's programs. At its other end is
+ * tests/boot/wire.
+ */
+#include "guest.h"
+#include "exchange.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <glob.h>
+#include <linux/ipv6.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#define CARD  "eth0"
+#define SYSFS "/sys/class/net/" CARD "/"
+#define PORT  7
+
+/* Bits of what was negotiated. VIRTIO 1.2, 5.1.3. */
+#define F_CSUM       0
+#define F_GUEST_CSUM 1
+#define F_GUEST_TSO4 7
+#define F_HOST_TSO4  11
+#define F_MRG_RXBUF  15
+
+static const char *const peers[] = { "192.0.2.1", "fd00::1" };
+
+static bool negotiated(int bit)
+{
+	char bits[80] = "";
+
+	file_get(SYSFS "device/features", bits, sizeof(bits));
+	return bits[bit] == '1';
+}
+
+static u64 counter(const char *name)
+{
+	char path[128], text[32] = "";
+
+	snprintf(path, sizeof(path), SYSFS "statistics/%s", name);
+	file_get(path, text, sizeof(text));
+	return strtoull(text, NULL, 10);
+}
+
+static size_t queues(const char *pattern)
+{
+	glob_t g;
+	size_t n = 0;
+
+	if (!glob(pattern, 0, NULL, &g))
+		n = g.gl_pathc;
+	globfree(&g);
+	return n;
+}
+
+static void describe(void)
+{
+	char mac[32] = "", mtu[16] = "";
+
+	file_get(SYSFS "address", mac, sizeof(mac));
+	file_get(SYSFS "mtu", mtu, sizeof(mtu));
+	say(CARD
+	    ": mac %s, mtu %s, %zu+%zu queues, csum %d%d, tso %d%d, mrg %d",
+	    mac, mtu, queues(SYSFS "queues/rx-*"), queues(SYSFS "queues/tx-*"),
+	    negotiated(F_CSUM), negotiated(F_GUEST_CSUM),
+	    negotiated(F_HOST_TSO4), negotiated(F_GUEST_TSO4),
+	    negotiated(F_MRG_RXBUF));
+}
+
+/* 192.0.2.2, as the card's index may be any. */
+static bool set_ipv4(int sock)
+{
+	struct ifreq r = { .ifr_name = CARD };
+	struct sockaddr_in a = { .sin_family = AF_INET };
+
+	inet_pton(AF_INET, "192.0.2.2", &a.sin_addr);
+	memcpy(&r.ifr_addr, &a, sizeof(a));
+	if (ioctl(sock, SIOCSIFADDR, &r))
+		return false;
+	inet_pton(AF_INET, "255.255.255.0", &a.sin_addr);
+	memcpy(&r.ifr_netmask, &a, sizeof(a));
+	return !ioctl(sock, SIOCSIFNETMASK, &r);
+}
+
+static bool set_ipv6(int sock)
+{
+	struct in6_ifreq r = { .ifr6_prefixlen = 64,
+			       .ifr6_ifindex = (int)if_nametoindex(CARD) };
+
+	inet_pton(AF_INET6, "fd00::2", &r.ifr6_addr);
+	return !ioctl(sock, SIOCSIFADDR, &r);
+}
+
+bool card_up(void)
+{
+	int v4 = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	int v6 = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct ifreq r = { .ifr_name = CARD, .ifr_flags = IFF_UP };
+	bool ok;
+
+	/* No neighbour has to be asked whether it has this address, too. */
+	file_put("/proc/sys/net/ipv6/conf/" CARD "/accept_dad", "0");
+	ok = (set_ipv4(v4) && !ioctl(v4, SIOCSIFFLAGS, &r) && set_ipv6(v6)) ||
+	     wrong(CARD ": %s", strerror(errno));
+	close(v4);
+	close(v6);
+	return ok;
+}
+
+/* To the peer's IPv4 or IPv6 address. */
+static int dial(bool ipv6)
+{
+	struct sockaddr_in a4 = { .sin_family = AF_INET,
+				  .sin_port = htons(PORT) };
+	struct sockaddr_in6 a6 = { .sin6_family = AF_INET6,
+				   .sin6_port = htons(PORT) };
+	int fd = socket(ipv6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC,
+			0);
+
+	inet_pton(AF_INET, peers[0], &a4.sin_addr);
+	inet_pton(AF_INET6, peers[1], &a6.sin6_addr);
+	if (ipv6 ? connect(fd, (struct sockaddr *)&a6, sizeof(a6))
+		 : connect(fd, (struct sockaddr *)&a4, sizeof(a4))) {
+		wrong("%s: %s", peers[ipv6], strerror(errno));
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+struct stream {
+	pthread_t thread;
+	bool ipv6, ok;
+	u64 bytes;
+	struct exchange x;
+};
+
+static void *run_stream(void *arg)
+{
+	struct stream *s = arg;
+	int fd = dial(s->ipv6);
+
+	s->ok = fd >= 0 && (exchange(fd, true, s->bytes, &s->x) ||
+			    wrong("%s: %s", peers[s->ipv6], s->x.why));
+	if (fd >= 0)
+		close(fd);
+	return NULL;
+}
+
+struct stream *stream_start(bool ipv6, u64 bytes)
+{
+	struct stream *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		abort();
+	s->ipv6 = ipv6;
+	s->bytes = bytes;
+	if (pthread_create(&s->thread, NULL, run_stream, s))
+		abort();
+	return s;
+}
+
+bool stream_end(struct stream *s)
+{
+	bool ok;
+
+	pthread_join(s->thread, NULL);
+	ok = s->ok;
+	if (ok)
+		say("%s: %llu bytes sent %s, got %s", peers[s->ipv6],
+		    (unsigned long long)s->bytes, s->x.sent, s->x.got);
+	free(s);
+	return ok;
+}
+
+/* Frames of a connection are larger than the wire's only by segmentation. */
+static void say_frames(void)
+{
+	say("mean frame: sent %llu, received %llu bytes",
+	    (unsigned long long)(counter("tx_bytes") /
+				 MAX(counter("tx_packets"), 1)),
+	    (unsigned long long)(counter("rx_bytes") /
+				 MAX(counter("rx_packets"), 1)));
+}
+
+/* N MiB in each direction, over four connections side by side. */
+bool test_tcp(const char *arg)
+{
+	u64 bytes = strtoull(arg, NULL, 10) * MIB / 4;
+	struct stream *s[4];
+	bool ok;
+
+	if (!appears(SYSFS) || !card_up())
+		return false;
+	describe();
+	for (int i = 0; i < 4; i++)
+		s[i] = stream_start(i % 2, bytes);
+	ok = true;
+	for (int i = 0; i < 4; i++)
+		ok = stream_end(s[i]) && ok;
+	say_frames();
+	return ok;
+}
