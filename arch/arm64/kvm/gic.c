@@ -1,7 +1,7 @@
 /*
  * The kernel's GICv3 and ITS: making, wiring, resetting.
  *
- * KVM has no call that resets a GIC, so gic_reset writes every register the
+ * KVM has no call that resets a GIC, so vgic_reset writes every register the
  * guest may have changed back to its value at power-on (IHI 0069, chapter 12),
  * through the same attributes that migration uses.
  */
@@ -36,7 +36,7 @@ static int no_gic(int err, const char *what, struct err *e)
 	return err_set(e, err, "%s: %s", what, strerror(-err));
 }
 
-int gic_create(struct kvm *k, struct err *e)
+int vgic_create(struct kvm *k, struct err *e)
 {
 	int err = device_create(k, KVM_DEV_TYPE_ARM_VGIC_V3, &k->gic_fd);
 
@@ -70,7 +70,7 @@ static int set_addresses(struct kvm *k)
 }
 
 /* After the last vCPU was made. */
-int gic_init(struct kvm *k, struct err *e)
+int vgic_init(struct kvm *k, struct err *e)
 {
 	int err = set_addresses(k);
 
@@ -83,7 +83,7 @@ int gic_init(struct kvm *k, struct err *e)
 	return err ? err_set(e, err, "GIC: %s", strerror(-err)) : 0;
 }
 
-void gic_destroy(struct kvm *k)
+void vgic_destroy(struct kvm *k)
 {
 	if (k->its_fd >= 0)
 		close(k->its_fd);
@@ -227,7 +227,7 @@ static int icc_reset(struct kvm *k, u64 mpidr)
 }
 
 /* An attribute names a vCPU by its affinity, Aff3:2:1:0 in 32 bits. */
-int gic_reset(struct kvm *k, struct err *e)
+int vgic_reset(struct kvm *k, struct err *e)
 {
 	int err = kvm_attr_set(k->its_fd, KVM_DEV_ARM_VGIC_GRP_CTRL,
 			       KVM_DEV_ARM_ITS_CTRL_RESET, NULL);

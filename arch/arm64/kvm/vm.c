@@ -172,12 +172,12 @@ struct kvm *kvm_create(int kvm_fd, const struct kvm_setup *s, struct err *e)
 	if (vm_create(k, kvm_fd, e))
 		goto out;
 	enable_capabilities(k);
-	if (features(k, e) || gic_create(k, e))
+	if (features(k, e) || vgic_create(k, e))
 		goto out;
 	for (u32 i = 0; i < s->cpus; i++)
 		if (vcpu_create(k, i, e))
 			goto out;
-	if (!gic_init(k, e))
+	if (!vgic_init(k, e))
 		return k;
 out:
 	kvm_destroy(k);
@@ -191,7 +191,7 @@ void kvm_destroy(struct kvm *k)
 	for (u32 i = 0; i < k->setup.cpus; i++)
 		vcpu_destroy(k, i);
 	msi_destroy(k);
-	gic_destroy(k);
+	vgic_destroy(k);
 	if (k->vm_fd >= 0)
 		close(k->vm_fd);
 	free(k);
@@ -229,5 +229,5 @@ int kvm_reset(struct kvm *k, struct err *e)
 
 	for (u32 i = 0; !err && i < k->setup.cpus; i++)
 		err = vcpu_reset(k, i, e);
-	return err ? err : gic_reset(k, e);
+	return err ? err : vgic_reset(k, e);
 }

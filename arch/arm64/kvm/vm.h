@@ -61,10 +61,10 @@ int vcpu_finalize(struct kvm *k, u32 i, struct err *e);
 void vcpu_destroy(struct kvm *k, u32 i);
 int vcpu_reset(struct kvm *k, u32 i, struct err *e);
 
-int gic_create(struct kvm *k, struct err *e);
-int gic_init(struct kvm *k, struct err *e);
-int gic_reset(struct kvm *k, struct err *e);
-void gic_destroy(struct kvm *k);
+int vgic_create(struct kvm *k, struct err *e);
+int vgic_init(struct kvm *k, struct err *e);
+int vgic_reset(struct kvm *k, struct err *e);
+void vgic_destroy(struct kvm *k);
 
 void msi_destroy(struct kvm *k);
 
