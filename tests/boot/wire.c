@@ -3,8 +3,13 @@
  *
  * Runs a command in a network of its own, in which there is the interface tap0
  * with so many queue pairs: for a guest, at whose other end we are 192.0.2.1
- * and fd00::1. On TCP port 7 we exchange streams with it
- * (tests/guest/exchange.h).
+ * and fd00::1. There,
+ *
+ *	TCP port 7	exchanges streams (tests/guest/exchange.h),
+ *	TCP port 8	is told how many bytes to take and to give, and does,
+ *	UDP port 9	sends back as many datagrams as the first byte of one
+ *			says.
+ *
  * Ends as the command does; status 99 and a word why, if there is no network.
  */
 #include "exchange.h"
@@ -26,8 +31,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define TAP  "tap0"
-#define PORT 7
+#define TAP   "tap0"
+#define CHUNK (64 * KIB)
 
 static void check(bool good, const char *what)
 {
@@ -85,48 +90,110 @@ static void set_ipv6(void)
 	close(sock);
 }
 
-static void *serve_one(void *arg)
+static void exchange_one(int fd)
 {
-	int fd = (int)(intptr_t)arg;
 	struct exchange x;
 
 	if (!exchange(fd, false, 0, &x))
 		fprintf(stderr, "wire: %s\n", x.why);
-	close(fd);
+}
+
+/* Take, then give; closing tells the other end that all was taken. */
+static void transfer_one(int fd)
+{
+	static const u8 zeros[CHUNK];
+	u8 buf[CHUNK];
+	u64 order[2] = { 0, 0 }, n;
+	ssize_t done;
+
+	if (recv(fd, order, sizeof(order), MSG_WAITALL) != sizeof(order))
+		return;
+	for (n = be64toh(order[0]); n; n -= (u64)done) {
+		done = recv(fd, buf, sizeof(buf), 0);
+		if (done <= 0)
+			return;
+	}
+	for (n = be64toh(order[1]); n; n -= (u64)done) {
+		done = send(fd, zeros, MIN(n, sizeof(zeros)), MSG_NOSIGNAL);
+		if (done <= 0)
+			return;
+	}
+}
+
+/* A connection, or the socket that takes them, on a thread of its own. */
+struct service {
+	int fd;
+	void (*one)(int fd);
+};
+
+static void in_thread(void *(*run)(void *), int fd, void (*one)(int fd))
+{
+	struct service *s = malloc(sizeof(*s));
+	pthread_t thread;
+
+	check(s, "memory");
+	*s = (struct service) { .fd = fd, .one = one };
+	errno = pthread_create(&thread, NULL, run, s);
+	check(!errno, "thread");
+	pthread_detach(thread);
+}
+
+static void *serve_one(void *arg)
+{
+	struct service *s = arg;
+
+	s->one(s->fd);
+	close(s->fd);
+	free(s);
 	return NULL;
 }
 
-static void serve(int sock)
+static void *serve_tcp(void *arg)
 {
-	pthread_t thread;
+	struct service *s = arg;
 
 	for (;;) {
-		int fd = accept4(sock, NULL, NULL, SOCK_CLOEXEC);
+		int fd = accept4(s->fd, NULL, NULL, SOCK_CLOEXEC);
 
 		check(fd >= 0, "accept");
-		errno = pthread_create(&thread, NULL, serve_one,
-				       (void *)(intptr_t)fd);
-		check(!errno, "thread");
-		pthread_detach(thread);
+		in_thread(serve_one, fd, s->one);
+	}
+	return NULL;
+}
+
+static void serve_udp(int fd)
+{
+	struct sockaddr_storage from;
+	u8 frame[1472];
+
+	for (;;) {
+		socklen_t len = sizeof(from);
+
+		check(recvfrom(fd, frame, sizeof(frame), 0,
+			       (struct sockaddr *)&from, &len) > 0,
+		      "receive");
+		for (int n = frame[0]; n > 0; n--)
+			sendto(fd, frame, sizeof(frame), 0,
+			       (struct sockaddr *)&from, len);
 	}
 }
 
 /* Of both families. */
-static int listen_all(void)
+static int bound(int type, u16 port)
 {
 	struct sockaddr_in6 any = { .sin6_family = AF_INET6,
-				    .sin6_port = htons(PORT) };
-	int sock = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+				    .sin6_port = htons(port) };
+	int sock = socket(AF_INET6, type | SOCK_CLOEXEC, 0);
 
-	check(!bind(sock, (struct sockaddr *)&any, sizeof(any)) &&
-		      !listen(sock, 16),
-	      "port 7");
+	check(!bind(sock, (struct sockaddr *)&any, sizeof(any)), "bind");
+	if (type == SOCK_STREAM)
+		check(!listen(sock, 16), "listen");
 	return sock;
 }
 
 int main(int argc, char **argv)
 {
-	int queues = argc > 2 ? atoi(argv[1]) : 0, sock;
+	int queues = argc > 2 ? atoi(argv[1]) : 0, streams, transfers, echo;
 	pid_t pid;
 
 	errno = EINVAL;
@@ -135,12 +202,16 @@ int main(int argc, char **argv)
 	make_tap(queues > 1);
 	set_ipv4();
 	set_ipv6();
-	sock = listen_all();
+	streams = bound(SOCK_STREAM, 7);
+	transfers = bound(SOCK_STREAM, 8);
+	echo = bound(SOCK_DGRAM, 9);
 	pid = fork();
 	check(pid >= 0, "fork");
 	if (!pid) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		serve(sock);
+		in_thread(serve_tcp, streams, exchange_one);
+		in_thread(serve_tcp, transfers, transfer_one);
+		serve_udp(echo);
 	}
 	execvp(argv[2], argv + 2);
 	check(false, argv[2]);

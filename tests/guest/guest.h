@@ -64,5 +64,6 @@ bool test_reboot_loaded(const char *arg);
 bool test_tcp(const char *arg);
 bool test_rng(const char *arg);
 bool test_rebind(const char *arg);
+bool test_tasks(const char *arg);
 
 #endif

@@ -172,6 +172,7 @@ static const struct {
 	{ "tcp", test_tcp },                     /* N MiB each way */
 	{ "rng", test_rng },
 	{ "rebind", test_rebind }, /* each device's driver N times */
+	{ "tasks", test_tasks },   /* to be measured */
 };
 
 static void mount_all(void)
