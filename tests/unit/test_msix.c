@@ -275,22 +275,30 @@ END_TEST
 /* What else is in the BAR is the device's, up to the last byte. */
 START_TEST(neighbours)
 {
-	static const u64 offs[] = { 0,
-				    PBA - 8,
-				    PBA + 8 * 2,
-				    TABLE - 8,
-				    TABLE + 65 * MSIX_ENTRY,
-				    64 * KIB - 8 };
-	struct bench *b = bench_msix(65);
+	static const u32 nrs[] = { 1, 64, 65 };
 
-	for (u32 i = 0; i < ARRAY_SIZE(offs); i++) {
-		ck_assert_uint_eq(mmio_read(&b->bus, PLACE + offs[i], 8),
-				  probe_value(BAR, offs[i], 8));
-		mmio_write(&b->bus, PLACE + offs[i] + 4, 2, 7);
-		ck_assert_uint_eq(b->probes[0].last.off, offs[i] + 4);
+	for (u32 n = 0; n < ARRAY_SIZE(nrs); n++) {
+		struct bench *b = bench_msix(nrs[n]);
+		struct probe *p = &b->probes[0];
+		const u64 offs[] = {
+			0,
+			PBA - 8,
+			PBA + (nrs[n] + 63) / 64 * 8,
+			TABLE - 8,
+			TABLE + nrs[n] * MSIX_ENTRY,
+			64 * KIB - 8,
+		};
+
+		for (u32 i = 0; i < ARRAY_SIZE(offs); i++) {
+			ck_assert_uint_eq(mmio_read(&b->bus, PLACE + offs[i],
+						    8),
+					  probe_value(BAR, offs[i], 8));
+			mmio_write(&b->bus, PLACE + offs[i] + 4, 2, 7);
+			ck_assert_uint_eq(p->last.off, offs[i] + 4);
+		}
+		ck_assert_uint_eq(p->accesses, 2 * ARRAY_SIZE(offs));
+		bench_end(b);
 	}
-	ck_assert_uint_eq(b->probes[0].accesses, 2 * ARRAY_SIZE(offs));
-	bench_end(b);
 }
 END_TEST
 
@@ -649,13 +657,13 @@ START_TEST(aim_fails)
 	expect_own(b, 0);
 	ck_assert_uint_eq(b->sink.lost, 0);
 
+	/* The host may have room again: tried anew when the vector opens. */
 	b->sink.aims_fail = false;
 	b->sink.sends = 0;
 	mask(b, 0, true);
-	set_message(b, 0, ADDR(7), DATA(7));
 	mask(b, 0, false);
 	fire(b, 0);
-	expect_own(b, 7);
+	expect_own(b, 0);
 	ck_assert_uint_eq(b->sink.sends, 0);
 	bench_end(b);
 }

@@ -646,11 +646,13 @@ START_TEST(places)
 			check_answers(b, 0, 0, p->at[0], 0);
 			check_answers(b, 0, 0, p->at[0], cases[c].size - 8);
 		}
-		/* The edges of both windows, whatever is there. */
+		/* Nor does it answer from where it is not. */
+		p->accesses = 0;
 		mmio_read(&b->bus, BENCH_MEM32, 4);
 		mmio_read(&b->bus, BENCH_MEM32 + BENCH_MEM32_SZ - 8, 8);
 		mmio_read(&b->bus, BENCH_MEM64, 4);
 		mmio_read(&b->bus, BENCH_MEM64 + BENCH_MEM64_SZ - 8, 8);
+		ck_assert(p->at[0] || !p->accesses);
 		bench_fini(b);
 	}
 }
@@ -707,7 +709,7 @@ START_TEST(bar_alignment)
 	bench_add(b, 0, KEPT);
 	set_bar(b, 0, BENCH_MEM32);
 	config_wr(b, KEPT, PCI_COMMAND, 2, (u32)PCI_COMMAND_MSE);
-	for (u32 size = 2; size <= 8; size *= 2) {
+	for (u32 size = 1; size <= 8; size *= 2) {
 		for (u32 off = 0; off <= 16; off++) {
 			u64 faults = pci_host_faults(b->host);
 			bool bad = off % size || off == 16;
