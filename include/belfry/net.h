@@ -26,4 +26,8 @@ void net_destroy(struct net *n);
 
 struct virtio *net_virtio(struct net *n);
 
+/* Frames lost here, so far: those the host or the driver's buffers did not
+ * take, and those no frames of the driver's. The loop's thread. */
+u64 net_dropped(const struct net *n);
+
 #endif

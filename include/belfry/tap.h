@@ -28,6 +28,7 @@ struct tap {
 	int fds[TAP_QUEUES_MAX]; /* owned */
 	u32 queues;
 	u32 offloads; /* TAP_*: what this kernel knows */
+	u32 mtu;      /* the interface's when opened; 0: not known */
 	char name[16];
 };
 
@@ -40,19 +41,22 @@ struct tap {
 MUST_CHECK int tap_open(struct tap *t, const char *name, u32 queues,
 			struct err *e);
 
-/* The same of descriptors that somebody else opened; they become ours. Checked
- * to be TAP queues, switched to vnet_hdr and non-blocking. */
+/* The same of descriptors that somebody else opened; they become ours if it
+ * succeeds. Checked to be queues of one TAP with vnet_hdr (which only who
+ * attached them can choose), made non-blocking. */
 MUST_CHECK int tap_adopt(struct tap *t, const int *fds, u32 queues,
 			 struct err *e);
 
 void tap_close(struct tap *t);
 
 /* What the guest accepts, a subset of @offloads; and whether a queue takes part
- * in distributing frames. While the guest runs: one ioctl each. 0 or -errno. */
-int tap_set_offloads(struct tap *t, u32 offloads);
-int tap_set_queue(struct tap *t, u32 queue, bool attached);
+ * in distributing frames, as all do at first. While the guest runs: one ioctl
+ * each. 0 or -errno, -EINVAL for a queue that is as told already. */
+MUST_CHECK int tap_set_offloads(struct tap *t, u32 offloads);
+MUST_CHECK int tap_set_queue(struct tap *t, u32 queue, bool attached);
 
-/* Is the interface up, as its own end sees it? */
+/* Is the interface up? One ppoll: a queue has POLLOUT while it is, so that is
+ * also what to wait for. */
 bool tap_is_up(const struct tap *t);
 
 /* The ioctls of the calls above that are made while the guest runs, for the
