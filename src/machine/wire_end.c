@@ -42,6 +42,7 @@ struct wire_end {
 	bool closed;             /* it took none of the last */
 	struct loop_op opening_op;
 	u64 received;
+	u16 columns, rows; /* as the device was told */
 };
 
 static void arm_timer(struct wire_end *w, u64 ns)
@@ -197,6 +198,15 @@ bool wire_end_break(struct wire_end *w)
 		return false;
 	w->port.brk(w->port.dev);
 	return true;
+}
+
+void wire_end_resize(struct wire_end *w, u16 columns, u16 rows)
+{
+	if (!w->port.resize || (columns == w->columns && rows == w->rows))
+		return;
+	w->columns = columns;
+	w->rows = rows;
+	w->port.resize(w->port.dev, columns, rows);
 }
 
 /* --- the whole --- */

@@ -49,6 +49,9 @@ void wire_end_give(struct wire_end *w, const u8 *buf, size_t len);
 
 /* False if the device knows no break. */
 bool wire_end_break(struct wire_end *w);
+/* The device is told if it cares, and if this is new: a guest may have been
+ * told otherwise by its user. */
+void wire_end_resize(struct wire_end *w, u16 columns, u16 rows);
 
 /* Characters the device sent, and took, so far. */
 void wire_end_traffic(struct wire_end *w, u64 *out, u64 *in);
