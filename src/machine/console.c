@@ -1,14 +1,17 @@
 #include <belfry/console.h>
 
 #include <belfry/escape.h>
+#include <belfry/log.h>
 
 #include "console_out.h"
+#include "pty.h"
 #include "wire_end.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #define IN_LEN 256 /* a read */
@@ -17,6 +20,11 @@ struct console {
 	struct console_setup setup;
 	struct console_out *output;
 	struct wire_end *uart;
+	struct wire_end *hvc; /* NULL, unless it is here, too, */
+	struct pty *pty;      /* or that has it */
+	u32 draining;         /* parts that have not answered */
+
+	struct wire_end *input; /* where it goes */
 
 	bool armed;     /* Ctrl-A was seen */
 	u8 raw[IN_LEN]; /* as the operator typed it */
@@ -41,15 +49,22 @@ static void read_input(struct console *c)
 /* For as long as what comes can wait if the guest does not take it. */
 static void read_on(struct console *c)
 {
-	if (wire_end_room(c->uart) >= IN_LEN && !c->in_op.busy &&
+	if (wire_end_room(c->input) >= IN_LEN && !c->in_op.busy &&
 	    !c->in_wait_op.busy && c->setup.in >= 0)
 		read_input(c);
 }
 
 static void give_input(struct console *c)
 {
-	wire_end_give(c->uart, c->in, c->in_len);
+	wire_end_give(c->input, c->in, c->in_len);
 	c->in_len = 0;
+}
+
+static void send_break(struct console *c)
+{
+	give_input(c); /* what came before it */
+	if (!wire_end_break(c->input))
+		log_info("hvc0 has no break: Magic SysRq is Ctrl-O there");
 }
 
 static void take_byte(struct console *c, u8 byte)
@@ -69,7 +84,7 @@ static void take_byte(struct console *c, u8 byte)
 			break;
 		break;
 	case ESCAPE_BREAK:
-		wire_end_break(c->uart);
+		send_break(c);
 		break;
 	case ESCAPE_NONE:
 		break;
@@ -108,7 +123,10 @@ static void in_done(struct loop_op *op, int result)
 
 static void drained(void *ctx)
 {
-	tell(ctx, CONSOLE_DRAINED);
+	struct console *c = ctx;
+
+	if (!--c->draining)
+		tell(c, CONSOLE_DRAINED);
 }
 
 static void end_due(void *ctx)
@@ -139,6 +157,23 @@ static struct wire_end *make_end(struct console *c, u32 i, struct err *e)
 	return w;
 }
 
+/* hvc0's end, wherever that is. False and a message on failure. */
+static bool make_hvc(struct console *c, struct err *e)
+{
+	switch (c->setup.hvc) {
+	case HVC_STDIO:
+		c->hvc = make_end(c, 1, e);
+		c->input = c->hvc;
+		return c->hvc;
+	case HVC_PTY:
+		c->pty = pty_create(c->setup.loop, drained, c, e);
+		return c->pty;
+	case HVC_OFF:
+		break;
+	}
+	return true;
+}
+
 struct console *console_create(const struct console_setup *s, struct err *e)
 {
 	struct console *c = calloc(1, sizeof(*c));
@@ -150,11 +185,12 @@ struct console *console_create(const struct console_setup *s, struct err *e)
 	c->setup = *s;
 	c->in_op = (struct loop_op) { .done = in_done, .ctx = c };
 	c->in_wait_op = (struct loop_op) { .done = in_ready, .ctx = c };
-	c->output = console_out_create(s, 1, drained, c, e);
+	c->output = console_out_create(s, s->hvc == HVC_STDIO ? 2 : 1, drained,
+				       c, e);
 	if (!c->output)
 		goto out;
-	c->uart = make_end(c, 0, e);
-	if (!c->uart)
+	c->uart = c->input = make_end(c, 0, e);
+	if (!c->uart || !make_hvc(c, e))
 		goto out;
 	return c;
 out:
@@ -166,6 +202,8 @@ void console_destroy(struct console *c)
 {
 	if (!c)
 		return;
+	pty_destroy(c->pty);
+	wire_end_destroy(c->hvc);
 	wire_end_destroy(c->uart);
 	console_out_destroy(c->output);
 	free(c);
@@ -179,12 +217,44 @@ struct chars_wire console_wire(struct console *c)
 void console_start(struct console *c, struct chars_port uart)
 {
 	wire_end_start(c->uart, uart);
+	console_resize(c);
 	if (c->setup.in >= 0)
 		read_input(c);
 }
 
+struct chars_wire console_hvc_wire(struct console *c)
+{
+	return c->pty ? pty_wire(c->pty) : wire_end_wire(c->hvc);
+}
+
+void console_hvc_start(struct console *c, struct chars_port hvc)
+{
+	if (c->pty)
+		pty_start(c->pty, hvc);
+	else
+		wire_end_start(c->hvc, hvc);
+}
+
+/* Where output goes a screen is, if anywhere. */
+void console_resize(struct console *c)
+{
+	struct winsize size;
+
+	if (!ioctl(c->setup.out, TIOCGWINSZ, &size) ||
+	    !ioctl(c->setup.in, TIOCGWINSZ, &size))
+		wire_end_resize(c->input, size.ws_col, size.ws_row);
+}
+
+/* The devices first: they may have characters that we were not told of. Each
+ * part answers once, also if it is asked again before that. */
 void console_drain(struct console *c)
 {
+	c->draining = 1 + (c->pty != NULL);
+	wire_end_flush(c->uart);
+	if (c->hvc)
+		wire_end_flush(c->hvc);
+	if (c->pty)
+		pty_drain(c->pty);
 	console_out_drain(c->output);
 }
 
@@ -205,5 +275,11 @@ bool console_expected(const struct console *c)
 
 void console_traffic(struct console *c, u64 *out, u64 *in)
 {
+	u64 hvc_out = 0, hvc_in = 0;
+
 	wire_end_traffic(c->uart, out, in);
+	if (c->hvc)
+		wire_end_traffic(c->hvc, &hvc_out, &hvc_in);
+	*out += hvc_out;
+	*in += hvc_in;
 }

@@ -1,6 +1,7 @@
 /*
- * The console between a real UART, driven by a guest that is a thread, and
- * pipes: nothing lost, nothing out of order, nobody kept waiting for nothing.
+ * The console between a real UART, driven by a guest that is a thread, perhaps
+ * a second device, and pipes or terminals: nothing lost, nothing out of order,
+ * nobody kept waiting for nothing.
  */
 #include "unit.h"
 
@@ -18,6 +19,8 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <termios.h>
 #include <time.h>
@@ -33,6 +36,18 @@
 
 #define MS    1000000ull
 
+/* hvc0, as far as the console knows it: a port of the loop's thread. */
+struct hvc {
+	struct chars_wire wire;
+	const u8 *says; /* what it sends, as it is asked for more */
+	size_t len, said;
+	u8 *got; /* @room bytes: what it takes */
+	size_t room, got_len;
+	bool starved;
+	u16 columns, rows;
+	u32 resizes;
+};
+
 struct bench {
 	struct loop *loop;
 	struct console *console;
@@ -42,6 +57,7 @@ struct bench {
 	int events[CONSOLE_DRAINED + 1];
 	bool stop_at_event; /* the first one; else at CONSOLE_DRAINED */
 	bool drain_at_event;
+	struct hvc hvc;
 
 	/* The guest. */
 	void (*guest)(struct bench *b);
@@ -89,7 +105,79 @@ enum {
 	NO_OUT = 2,
 };
 
-static struct bench *bench_init(int without, int file, const char *expect)
+/* --- hvc0 --- */
+
+/* Sixteen at a time, as Linux does. */
+static void hvc_tx_ready(void *dev)
+{
+	struct hvc *h = dev;
+	size_t len, n;
+
+	do {
+		len = MIN(h->len - h->said, (size_t)16);
+		n = len ? h->wire.send(h->wire.ctx, h->says + h->said, len) : 0;
+		h->said += n;
+	} while (len && n == len);
+}
+
+static size_t hvc_receive(void *dev, const u8 *buf, size_t len)
+{
+	struct hvc *h = dev;
+	size_t n = MIN(len, h->room - h->got_len);
+
+	if (n)
+		memcpy(h->got + h->got_len, buf, n);
+	h->got_len += n;
+	h->starved = n < len;
+	return n;
+}
+
+static void hvc_resize(void *dev, u16 columns, u16 rows)
+{
+	struct hvc *h = dev;
+
+	h->columns = columns;
+	h->rows = rows;
+	h->resizes++;
+}
+
+static void hvc_says(struct bench *b, const void *bytes, size_t len)
+{
+	b->hvc.says = bytes;
+	b->hvc.len = len;
+	b->hvc.said = 0;
+	hvc_tx_ready(&b->hvc);
+}
+
+static void hvc_text(struct bench *b, const char *text)
+{
+	hvc_says(b, text, strlen(text));
+}
+
+/* It takes up to @room bytes from now on. */
+static void hvc_takes(struct bench *b, u8 *got, size_t room)
+{
+	b->hvc.got = got;
+	b->hvc.room = room;
+	b->hvc.got_len = 0;
+	if (b->hvc.starved)
+		b->hvc.wire.receive_ready(b->hvc.wire.ctx);
+}
+
+static void bench_start(struct bench *b)
+{
+	const struct chars_port port = { .tx_ready = hvc_tx_ready,
+					 .receive = hvc_receive,
+					 .resize = hvc_resize,
+					 .dev = &b->hvc };
+
+	if (b->hvc.wire.send)
+		console_hvc_start(b->console, port);
+	console_start(b->console, pl011_port(b->uart));
+}
+
+static struct bench *bench_init_hvc(int without, int file, const char *expect,
+				    enum config_hvc hvc)
 {
 	struct bench *b = calloc(1, sizeof(*b));
 	const struct irq_line irq = { .set = no_irq };
@@ -117,6 +205,7 @@ static struct bench *bench_init(int without, int file, const char *expect)
 							      .out = b->its_out,
 							      .file = file,
 							      .expect = expect,
+							      .hvc = hvc,
 							      .event = on_event,
 							      .ctx = b },
 				    &e);
@@ -128,7 +217,14 @@ static struct bench *bench_init(int without, int file, const char *expect)
 			 0);
 	/* UARTEN, TXE, RXE: a driver has opened it. */
 	pl011_mmio.write(b->uart, CR, 4, 0x301);
+	if (hvc != HVC_OFF)
+		b->hvc.wire = console_hvc_wire(b->console);
 	return b;
+}
+
+static struct bench *bench_init(int without, int file, const char *expect)
+{
+	return bench_init_hvc(without, file, expect, HVC_OFF);
 }
 
 static void *guest_main(void *arg)
@@ -146,7 +242,7 @@ static void bench_run(struct bench *b, void (*guest)(struct bench *b))
 	struct err e = { 0 };
 
 	b->guest = guest;
-	console_start(b->console, pl011_port(b->uart));
+	bench_start(b);
 	if (guest)
 		ck_assert_int_eq(pthread_create(&b->thread, NULL, guest_main,
 						b),
@@ -366,7 +462,7 @@ START_TEST(no_reader_stops_the_guest)
 
 	fill(b, 60000);
 	b->guest = guest_writes;
-	console_start(b->console, pl011_port(b->uart));
+	bench_start(b);
 	ck_assert_int_eq(pthread_create(&b->thread, NULL, guest_main, b), 0);
 	ck_assert_uint_lt(work_during(b, 300 * MS), 150 * MS);
 	done = b->done;
@@ -393,7 +489,7 @@ START_TEST(a_full_pipe_that_does_not_block)
 	fill(b, 20000);
 	ck_assert_int_eq(fcntl(b->its_out, F_SETFL, O_NONBLOCK), 0);
 	b->guest = guest_writes;
-	console_start(b->console, pl011_port(b->uart));
+	bench_start(b);
 	ck_assert_int_eq(pthread_create(&b->thread, NULL, guest_main, b), 0);
 	ck_assert_uint_lt(work_during(b, 300 * MS), 150 * MS);
 	reader_start(&r, b->out);
@@ -462,7 +558,7 @@ START_TEST(little_is_written_soon)
 	char got[16] = "";
 
 	b->guest = guest_prompts;
-	console_start(b->console, pl011_port(b->uart));
+	bench_start(b);
 	ck_assert_int_eq(pthread_create(&b->thread, NULL, guest_main, b), 0);
 	work_during(b, 300 * MS);
 	ck_assert_int_eq(fcntl(b->out, F_SETFL, O_NONBLOCK), 0);
@@ -615,7 +711,7 @@ START_TEST(input_waits_for_the_guest)
 
 	fill(b, 5);
 	pl011_mmio.write(b->uart, CR, 4, 0x101);
-	console_start(b->console, pl011_port(b->uart));
+	bench_start(b);
 	ck_assert_int_eq(write(b->in, "hello", 5), 5);
 	work_during(b, 50 * MS);
 	ck_assert(pl011_mmio.read(b->uart, FR, 4) & RXFE);
@@ -636,7 +732,7 @@ START_TEST(the_end_of_input_costs_nothing)
 	struct bench *b = bench_init(NO_OUT, -1, NULL);
 
 	close_if(&b->in);
-	console_start(b->console, pl011_port(b->uart));
+	bench_start(b);
 	ck_assert_uint_lt(work_during(b, 300 * MS), 50 * MS);
 	bench_fini(b);
 }
@@ -650,7 +746,7 @@ START_TEST(input_that_fails_costs_nothing)
 
 	ck_assert_int_eq(dup2(dir, b->its_in), b->its_in);
 	close(dir);
-	console_start(b->console, pl011_port(b->uart));
+	bench_start(b);
 	ck_assert_uint_lt(work_during(b, 300 * MS), 50 * MS);
 	bench_fini(b);
 }
@@ -661,7 +757,7 @@ static void check_nonblocking_input(struct bench *b)
 {
 	fill(b, 2);
 	ck_assert_int_eq(fcntl(b->its_in, F_SETFL, O_NONBLOCK), 0);
-	console_start(b->console, pl011_port(b->uart));
+	bench_start(b);
 	ck_assert_uint_lt(work_during(b, 300 * MS), 50 * MS);
 	ck_assert_int_eq(write(b->in, "hi", 2), 2);
 	work_during(b, 50 * MS);
@@ -700,7 +796,7 @@ START_TEST(escapes_past_a_deaf_guest)
 {
 	struct bench *b = bench_init(NO_OUT, -1, NULL);
 
-	console_start(b->console, pl011_port(b->uart));
+	bench_start(b);
 	for (int i = 0; i < 100; i++) {
 		ck_assert_int_eq(write(b->in, "q", 1), 1);
 		work_during(b, MS);
@@ -742,12 +838,19 @@ START_TEST(a_break)
 {
 	struct bench *b = bench_init(NO_OUT, -1, NULL);
 
-	console_start(b->console, pl011_port(b->uart));
+	bench_start(b);
 	ck_assert_int_eq(write(b->in, "\1b", 2), 2);
 	work_during(b, 100 * MS);
 	ck_assert(!(pl011_mmio.read(b->uart, FR, 4) & RXFE));
 	ck_assert_uint_eq(pl011_mmio.read(b->uart, DR, 4) & DR_BE, DR_BE);
 	ck_assert(pl011_mmio.read(b->uart, FR, 4) & RXFE);
+
+	/* In its place. */
+	ck_assert_int_eq(write(b->in, "p\1bq", 4), 4);
+	work_during(b, 100 * MS);
+	ck_assert_uint_eq(pl011_mmio.read(b->uart, DR, 4), 'p');
+	ck_assert_uint_eq(pl011_mmio.read(b->uart, DR, 4) & DR_BE, DR_BE);
+	ck_assert_uint_eq(pl011_mmio.read(b->uart, DR, 4), 'q');
 	bench_fini(b);
 }
 END_TEST
@@ -767,7 +870,7 @@ START_TEST(expected_text)
 
 	b->stop_at_event = true;
 	b->guest = guest_says_expected;
-	console_start(b->console, pl011_port(b->uart));
+	bench_start(b);
 	ck_assert(!console_expected(b->console));
 	ck_assert_int_eq(pthread_create(&b->thread, NULL, guest_main, b), 0);
 	work_during(b, 10000 * MS);
@@ -810,7 +913,7 @@ START_TEST(expected_text_is_written_too)
 	b->drain_at_event = true;
 	b->guest = guest_says_expected;
 	reader_start(&r, b->out);
-	console_start(b->console, pl011_port(b->uart));
+	bench_start(b);
 	ck_assert_int_eq(pthread_create(&b->thread, NULL, guest_main, b), 0);
 	ck_assert_int_eq(loop_run(b->loop, &e), 0);
 	b->quit = true;
@@ -827,9 +930,563 @@ START_TEST(draining_nothing)
 {
 	struct bench *b = bench_init(0, -1, NULL);
 
-	console_start(b->console, pl011_port(b->uart));
+	bench_start(b);
 	console_drain(b->console);
 	ck_assert_int_eq(b->events[CONSOLE_DRAINED], 1);
+	bench_fini(b);
+}
+END_TEST
+
+/* --- hvc0 on standard input and output --- */
+
+/* The UART's characters are ASCII, hvc0's are not. */
+static size_t pick(const struct reader *r, u8 bit7, u8 *to)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < r->len; i++)
+		if ((r->got[i] & 0x80) == bit7)
+			to[n++] = r->got[i];
+	return n;
+}
+
+static void check_both(struct bench *b, const struct reader *r, const u8 *says,
+		       size_t len)
+{
+	u8 *got = malloc(r->len + 1);
+
+	ck_assert_ptr_nonnull(got);
+	ck_assert_uint_eq(r->len, b->len + len);
+	ck_assert_uint_eq(pick(r, 0, got), b->len);
+	ck_assert_mem_eq(got, b->data, b->len);
+	ck_assert_uint_eq(pick(r, 0x80, got), len);
+	ck_assert_mem_eq(got, says, len);
+	free(got);
+}
+
+START_TEST(both_are_complete_and_in_order)
+{
+	FILE *f = tmpfile();
+	struct bench *b = bench_init_hvc(0, fileno(f), NULL, HVC_STDIO);
+	struct reader r = { .at_once = 3000 };
+	static u8 says[50000];
+	u64 out, in;
+
+	fill(b, 50000);
+	for (size_t i = 0; i < b->len; i++) {
+		says[i] = (u8)((b->data[i] ^ 0x5a) | 0x80);
+		b->data[i] &= 0x7f;
+	}
+	reader_start(&r, b->out);
+	hvc_says(b, says, sizeof(says));
+	bench_run(b, guest_writes_bursts);
+	console_traffic(b->console, &out, &in);
+	ck_assert_uint_eq(out, 100000);
+	ck_assert_uint_eq(in, 0);
+	reader_finish(&r, b);
+	check_both(b, &r, says, sizeof(says));
+	free(b->data);
+	b->data = r.got;
+	b->len = r.len;
+	check_file(f, b);
+	bench_fini(b);
+	fclose(f);
+}
+END_TEST
+
+START_TEST(lines_are_not_torn)
+{
+	struct bench *b = bench_init_hvc(0, -1, NULL, HVC_STDIO);
+	char got[64] = "";
+
+	bench_start(b);
+	guest_says(b, "the UART's\nprompt: ");
+	hvc_text(b, "hvc0's\nown: ");
+	work_during(b, 100 * MS);
+	ck_assert_int_gt(read(b->out, got, sizeof(got) - 1), 0);
+	ck_assert_str_eq(got, "hvc0's\nthe UART's\nown: prompt: ");
+	bench_fini(b);
+}
+END_TEST
+
+/* It is hvc0's, whether that takes it or not, and waits. */
+START_TEST(input_is_for_hvc0)
+{
+	struct bench *b = bench_init_hvc(NO_OUT, -1, NULL, HVC_STDIO);
+	u8 got[16] = "";
+	u64 out, in;
+
+	bench_start(b);
+	ck_assert_int_eq(write(b->in, "hello\1\1", 7), 7);
+	work_during(b, 100 * MS);
+	ck_assert(pl011_mmio.read(b->uart, FR, 4) & RXFE);
+	/* What opens it empties it first. */
+	hvc_takes(b, got, 3);
+	work_during(b, 10 * MS);
+	ck_assert_uint_eq(b->hvc.got_len, 0);
+	work_during(b, 200 * MS);
+	ck_assert_uint_eq(b->hvc.got_len, 3);
+	ck_assert_mem_eq(got, "hel", 3);
+	hvc_takes(b, got, sizeof(got));
+	work_during(b, 200 * MS);
+	ck_assert_uint_eq(b->hvc.got_len, 3);
+	ck_assert_mem_eq(got, "lo\1", 3);
+	console_traffic(b->console, &out, &in);
+	ck_assert_uint_eq(in, 6);
+	bench_fini(b);
+}
+END_TEST
+
+START_TEST(much_input_for_hvc0)
+{
+	struct bench *b = bench_init_hvc(NO_OUT, -1, NULL, HVC_STDIO);
+	u8 *got = malloc(20000);
+	size_t done = 0;
+
+	ck_assert_ptr_nonnull(got);
+	fill(b, 20000);
+	for (size_t i = 0; i < b->len; i++)
+		b->data[i] |= 2;
+	ck_assert_int_eq(write(b->in, b->data, b->len), b->len);
+	bench_start(b);
+	while (done < b->len) {
+		hvc_takes(b, got + done, MIN(b->len - done, (size_t)777));
+		work_during(b, 20 * MS);
+		done += b->hvc.got_len;
+	}
+	ck_assert_mem_eq(got, b->data, b->len);
+	free(got);
+	bench_fini(b);
+}
+END_TEST
+
+START_TEST(no_break_for_hvc0)
+{
+	struct bench *b = bench_init_hvc(NO_OUT, -1, NULL, HVC_STDIO);
+	char said[256];
+	FILE *f = tmpfile();
+	int saved = dup(STDERR_FILENO);
+	ssize_t n;
+
+	bench_start(b);
+	dup2(fileno(f), STDERR_FILENO);
+	ck_assert_int_eq(write(b->in, "\1b", 2), 2);
+	work_during(b, 50 * MS);
+	dup2(saved, STDERR_FILENO);
+	n = pread(fileno(f), said, sizeof(said) - 1, 0);
+	said[MAX(n, 0)] = '\0';
+	ck_assert_msg(strstr(said, "hvc0 has no break"), "%s", said);
+	ck_assert(pl011_mmio.read(b->uart, FR, 4) & RXFE);
+	bench_fini(b);
+}
+END_TEST
+
+/* Half a line of the one and half of the other are no line. */
+START_TEST(expected_text_of_either)
+{
+	struct bench *b = bench_init_hvc(NO_OUT, -1, "^two:", HVC_STDIO);
+
+	bench_start(b);
+	guest_says(b, "tw");
+	work_during(b, 20 * MS);
+	hvc_text(b, "o: no");
+	work_during(b, 20 * MS);
+	ck_assert(!console_expected(b->console));
+	hvc_text(b, "\ntwo");
+	work_during(b, 20 * MS);
+	guest_says(b, ":");
+	hvc_text(b, " no\n");
+	work_during(b, 20 * MS);
+	ck_assert_int_eq(b->events[CONSOLE_EXPECTED], 0);
+	hvc_text(b, "two:\n");
+	work_during(b, 20 * MS);
+	ck_assert_int_eq(b->events[CONSOLE_EXPECTED], 1);
+	bench_fini(b);
+
+	b = bench_init_hvc(NO_OUT, -1, "^two:", HVC_STDIO);
+	bench_start(b);
+	hvc_text(b, "one\ntwo:");
+	work_during(b, 20 * MS);
+	ck_assert_int_eq(b->events[CONSOLE_EXPECTED], 1);
+	ck_assert(console_expected(b->console));
+	bench_fini(b);
+}
+END_TEST
+
+START_TEST(a_panic_on_either)
+{
+	struct bench *b = bench_init_hvc(NO_OUT, -1, NULL, HVC_STDIO);
+
+	bench_start(b);
+	hvc_text(b, "Kernel panic - not syncing: x\n");
+	guest_says(b, "Kernel panic -");
+	work_during(b, 20 * MS);
+	ck_assert(console_panicked(b->console));
+	ck_assert_int_eq(b->events[CONSOLE_HUNG], 0);
+	console_restart(b->console);
+	ck_assert(!console_panicked(b->console));
+	guest_says(b, " not syncing: x\n");
+	work_during(b, 20 * MS);
+	ck_assert(!console_panicked(b->console));
+	guest_panics(b);
+	work_during(b, 20 * MS);
+	hvc_text(b, "Kernel panic - not syncing: x\n"
+		    "---[ end Kernel panic - not syncing: x ]---\n");
+	work_during(b, 20 * MS);
+	ck_assert_int_eq(b->events[CONSOLE_HUNG], 1);
+	bench_fini(b);
+}
+END_TEST
+
+/* A device may not have told us of what it has: it is asked. */
+START_TEST(draining_both)
+{
+	struct bench *b = bench_init_hvc(0, -1, NULL, HVC_STDIO);
+	struct reader r = { .at_once = 100 };
+	static u8 says[20000];
+
+	fill(b, 32);
+	for (size_t i = 0; i < b->len; i++)
+		b->data[i] &= 0x7f;
+	memset(says, 0xee, sizeof(says));
+	b->hvc.says = says;
+	b->hvc.len = sizeof(says);
+	reader_start(&r, b->out);
+	bench_run(b, guest_writes);
+	ck_assert_int_eq(b->events[CONSOLE_DRAINED], 1);
+	reader_finish(&r, b);
+	check_both(b, &r, says, sizeof(says));
+	free(r.got);
+	bench_fini(b);
+}
+END_TEST
+
+/* Asked for while one is under way, it is one. */
+START_TEST(draining_twice)
+{
+	struct bench *b = bench_init_hvc(0, -1, NULL, HVC_STDIO);
+	struct reader r = { .at_once = 100 };
+
+	bench_start(b);
+	hvc_text(b, "last words");
+	reader_start(&r, b->out);
+	console_drain(b->console);
+	console_drain(b->console);
+	work_during(b, 50 * MS);
+	ck_assert_int_eq(b->events[CONSOLE_DRAINED], 1);
+	console_drain(b->console);
+	ck_assert_int_eq(b->events[CONSOLE_DRAINED], 2);
+	reader_finish(&r, b);
+	ck_assert_str_eq((char *)r.got, "last words");
+	free(r.got);
+	bench_fini(b);
+}
+END_TEST
+
+START_TEST(the_size_of_the_terminal)
+{
+	struct bench *b = bench_init_hvc(0, -1, NULL, HVC_STDIO);
+	struct winsize size = { .ws_col = 80, .ws_row = 25 };
+	int master, slave;
+
+	ck_assert_int_eq(openpty(&master, &slave, NULL, NULL, &size), 0);
+	ck_assert_int_eq(dup2(slave, b->its_out), b->its_out);
+	bench_start(b);
+	ck_assert_uint_eq(b->hvc.columns, 80);
+	ck_assert_uint_eq(b->hvc.rows, 25);
+	console_resize(b->console);
+	ck_assert_uint_eq(b->hvc.resizes, 1);
+	size.ws_col = 132;
+	ck_assert_int_eq(ioctl(master, TIOCSWINSZ, &size), 0);
+	console_resize(b->console);
+	ck_assert_uint_eq(b->hvc.resizes, 2);
+	ck_assert_uint_eq(b->hvc.columns, 132);
+	bench_fini(b);
+
+	/* No terminal, no size; and none for a UART. */
+	b = bench_init_hvc(0, -1, NULL, HVC_STDIO);
+	bench_start(b);
+	ck_assert_uint_eq(b->hvc.resizes, 0);
+	bench_fini(b);
+	b = bench_init(0, -1, NULL);
+	ck_assert_int_eq(dup2(slave, b->its_out), b->its_out);
+	bench_start(b);
+	bench_fini(b);
+}
+END_TEST
+
+/* --- hvc0 on a pseudo-terminal --- */
+
+/* Start, and find out which. */
+static void start_pty(struct bench *b, char *name, size_t size)
+{
+	FILE *f = tmpfile();
+	int saved = dup(STDERR_FILENO);
+	char said[256], *at;
+	ssize_t n;
+
+	dup2(fileno(f), STDERR_FILENO);
+	bench_start(b);
+	dup2(saved, STDERR_FILENO);
+	close(saved);
+	n = pread(fileno(f), said, sizeof(said) - 1, 0);
+	said[MAX(n, 0)] = '\0';
+	fclose(f);
+	at = strstr(said, "hvc0 is ");
+	ck_assert_msg(at, "%s", said);
+	snprintf(name, size, "%s", at + strlen("hvc0 is "));
+	name[strcspn(name, "\n")] = '\0';
+}
+
+static int open_pty(const char *name)
+{
+	int fd = open(name, O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+
+	ck_assert_msg(fd >= 0, "%s: %s", name, strerror(errno));
+	return fd;
+}
+
+/* Read what there is, run the console, again, until it stays quiet. */
+static size_t read_pty(struct bench *b, int fd, u8 *to, size_t len, u64 quiet)
+{
+	size_t done = 0;
+	u64 empty = 0;
+
+	while (done < len && empty < quiet) {
+		ssize_t n = read(fd, to + done, len - done);
+
+		done += n > 0 ? (size_t)n : 0;
+		empty = n > 0 ? 0 : empty + MS;
+		work_during(b, MS);
+	}
+	return done;
+}
+
+START_TEST(a_pty_nobody_opens)
+{
+	struct bench *b = bench_init_hvc(0, -1, NULL, HVC_PTY);
+	struct reader r = { .at_once = 4096 };
+	static u8 says[200000];
+	char name[64];
+
+	start_pty(b, name, sizeof(name));
+	hvc_says(b, says, sizeof(says));
+	ck_assert_uint_lt(work_during(b, 300 * MS), 100 * MS);
+	/* A boot's messages, and the guest waits. */
+	ck_assert_uint_ge(b->hvc.said, 64 * 1024);
+	ck_assert_uint_le(b->hvc.said, 80 * 1024);
+	ck_assert_uint_lt(work_during(b, 300 * MS), 20 * MS);
+	/* The UART is standard output's all the same. */
+	reader_start(&r, b->out);
+	guest_says(b, "login: ");
+	work_during(b, 50 * MS);
+	ck_assert_int_eq(write(b->in, "\1c\1x", 4), 4);
+	work_during(b, 50 * MS);
+	ck_assert_int_eq(b->events[CONSOLE_QUIT], 1);
+	ck_assert_int_eq(b->events[CONSOLE_STATUS], 1);
+	/* Nobody will read it now. */
+	console_drain(b->console);
+	work_during(b, 50 * MS);
+	ck_assert_int_eq(b->events[CONSOLE_DRAINED], 1);
+	reader_finish(&r, b);
+	ck_assert_str_eq((char *)r.got, "login: ");
+	free(r.got);
+	bench_fini(b);
+}
+END_TEST
+
+/* What was sent before is there, and stays though the opener begins afresh. */
+START_TEST(a_pty_that_is_opened)
+{
+	struct bench *b = bench_init_hvc(NO_OUT, -1, NULL, HVC_PTY);
+	struct termios t;
+	char name[64];
+	u8 got[64] = "";
+	int fd;
+
+	start_pty(b, name, sizeof(name));
+	hvc_text(b, "Debian GNU/Linux\r\n");
+	work_during(b, 50 * MS);
+	fd = open_pty(name);
+	ck_assert_int_eq(tcgetattr(fd, &t), 0);
+	ck_assert_uint_eq(t.c_lflag & (ECHO | ICANON | ISIG), 0);
+	ck_assert_uint_eq(t.c_oflag & OPOST, 0);
+	hvc_text(b, "login: ");
+	work_during(b, 5 * MS);
+	ck_assert_int_eq(tcsetattr(fd, TCSAFLUSH, &t), 0);
+	ck_assert_uint_eq(read_pty(b, fd, got, sizeof(got), 200 * MS), 25);
+	ck_assert_str_eq((char *)got, "Debian GNU/Linux\r\nlogin: ");
+	hvc_text(b, "Password: ");
+	ck_assert_uint_eq(read_pty(b, fd, got, sizeof(got), 100 * MS), 10);
+	ck_assert_uint_lt(work_during(b, 300 * MS), 20 * MS);
+	close(fd);
+	ck_assert_uint_lt(work_during(b, 300 * MS), 20 * MS);
+	bench_fini(b);
+}
+END_TEST
+
+/* Opened and closed again and again, in the middle of everything. */
+START_TEST(a_pty_that_is_opened_often)
+{
+	struct bench *b = bench_init_hvc(NO_OUT, -1, NULL, HVC_PTY);
+	u8 *got = malloc(300000);
+	char name[64];
+	size_t done = 0;
+	u32 x = 1;
+
+	ck_assert_ptr_nonnull(got);
+	fill(b, 300000);
+	start_pty(b, name, sizeof(name));
+	hvc_says(b, b->data, b->len);
+	for (int fd; done < b->len; close(fd)) {
+		x = x * 1664525 + 1013904223;
+		fd = open_pty(name);
+		if (x & BIT(20))
+			work_during(b, (x >> 24) * MS / 2);
+		done += read_pty(b, fd, got + done,
+				 MIN(b->len - done, (size_t)(x >> 8) % 30000),
+				 (x >> 26) * MS);
+		if (x & BIT(21))
+			work_during(b, (x >> 28) * MS);
+	}
+	ck_assert_mem_eq(got, b->data, b->len);
+	ck_assert_uint_eq(b->hvc.said, b->len);
+	free(got);
+	bench_fini(b);
+}
+END_TEST
+
+/* It comes through whole also if who typed it is gone already. */
+START_TEST(input_from_a_pty)
+{
+	struct bench *b = bench_init_hvc(NO_OUT, -1, NULL, HVC_PTY);
+	u8 got[64] = "", more[64] = "";
+	char name[64];
+	int fd;
+
+	start_pty(b, name, sizeof(name));
+	hvc_takes(b, got, sizeof(got));
+	fd = open_pty(name);
+	ck_assert_int_eq(write(fd, "one\1x", 5), 5);
+	close(fd);
+	work_during(b, 200 * MS);
+	ck_assert_uint_eq(b->hvc.got_len, 5);
+	ck_assert_mem_eq(got, "one\1x", 5);
+	ck_assert_int_eq(b->events[CONSOLE_QUIT], 0);
+	/* In the place of that which was closed. */
+	fd = open_pty(name);
+	work_during(b, 200 * MS);
+	ck_assert_int_eq(write(fd, "two", 3), 3);
+	work_during(b, 50 * MS);
+	ck_assert_uint_eq(b->hvc.got_len, 8);
+	/* A guest that does not take it has it wait. */
+	hvc_takes(b, NULL, 0);
+	ck_assert_int_eq(write(fd, "three", 5), 5);
+	close(fd);
+	work_during(b, 200 * MS);
+	hvc_takes(b, more, sizeof(more));
+	work_during(b, 200 * MS);
+	ck_assert_uint_eq(b->hvc.got_len, 5);
+	ck_assert_mem_eq(more, "three", 5);
+	/* What the operator types is the UART's. */
+	ck_assert_int_eq(write(b->in, "q", 1), 1);
+	work_during(b, 50 * MS);
+	ck_assert_uint_eq(pl011_mmio.read(b->uart, DR, 4), 'q');
+	bench_fini(b);
+}
+END_TEST
+
+START_TEST(much_input_from_a_pty)
+{
+	struct bench *b = bench_init_hvc(NO_OUT, -1, NULL, HVC_PTY);
+	u8 *got = malloc(60000);
+	size_t sent = 0, done = 0;
+	char name[64];
+	int fd = -1;
+
+	ck_assert_ptr_nonnull(got);
+	fill(b, 60000);
+	start_pty(b, name, sizeof(name));
+	while (done < b->len) {
+		size_t len = MIN(b->len - sent, (size_t)5000);
+		ssize_t n;
+
+		if (fd < 0)
+			fd = open_pty(name);
+		n = len ? write(fd, b->data + sent, len) : 0;
+		sent += n > 0 ? (size_t)n : 0;
+		if (done % 3 == 0)
+			close_if(&fd);
+		hvc_takes(b, got + done, MIN(b->len - done, (size_t)2222));
+		work_during(b, 20 * MS);
+		done += b->hvc.got_len;
+	}
+	ck_assert_mem_eq(got, b->data, b->len);
+	close_if(&fd);
+	free(got);
+	bench_fini(b);
+}
+END_TEST
+
+/* With somebody there, a drain is done when all is written. */
+START_TEST(draining_a_pty)
+{
+	struct bench *b = bench_init_hvc(NO_OUT, -1, NULL, HVC_PTY);
+	static u8 says[100000], got[100000];
+	char name[64];
+	size_t done;
+	int fd;
+
+	memset(says, 0xee, sizeof(says));
+	start_pty(b, name, sizeof(name));
+	fd = open_pty(name);
+	work_during(b, 100 * MS);
+	b->hvc.says = says;
+	b->hvc.len = sizeof(says);
+	console_drain(b->console);
+	work_during(b, 100 * MS);
+	ck_assert_int_eq(b->events[CONSOLE_DRAINED], 0);
+	done = read_pty(b, fd, got, sizeof(got), 300 * MS);
+	ck_assert_uint_eq(done, sizeof(got));
+	ck_assert_mem_eq(got, says, done);
+	ck_assert_int_eq(b->events[CONSOLE_DRAINED], 1);
+
+	/* Or nobody is there any more; the next boot goes on. */
+	hvc_says(b, says, sizeof(says));
+	console_drain(b->console);
+	work_during(b, 100 * MS);
+	ck_assert_int_eq(b->events[CONSOLE_DRAINED], 1);
+	close(fd);
+	work_during(b, 100 * MS);
+	ck_assert_int_eq(b->events[CONSOLE_DRAINED], 2);
+	fd = open_pty(name);
+	done = read_pty(b, fd, got, sizeof(got), 300 * MS);
+	ck_assert_uint_eq(done, sizeof(got));
+	close(fd);
+	bench_fini(b);
+}
+END_TEST
+
+START_TEST(the_size_of_a_pty)
+{
+	struct bench *b = bench_init_hvc(NO_OUT, -1, NULL, HVC_PTY);
+	struct winsize size = { .ws_col = 100, .ws_row = 40 };
+	char name[64];
+	int fd;
+
+	start_pty(b, name, sizeof(name));
+	fd = open_pty(name);
+	work_during(b, 200 * MS);
+	ck_assert_uint_eq(b->hvc.resizes, 0);
+	ck_assert_int_eq(ioctl(fd, TIOCSWINSZ, &size), 0);
+	close(open_pty(name));
+	work_during(b, 200 * MS);
+	ck_assert_uint_eq(b->hvc.columns, 100);
+	ck_assert_uint_eq(b->hvc.rows, 40);
+	close(fd);
+	close(open_pty(name));
+	work_during(b, 200 * MS);
+	ck_assert_uint_eq(b->hvc.resizes, 1);
 	bench_fini(b);
 }
 END_TEST
@@ -866,6 +1523,45 @@ START_TEST(an_expression_that_does_not_compile)
 }
 END_TEST
 
+/* Every descriptor it needs may be the one too many. */
+START_TEST(too_few_descriptors)
+{
+	static const enum config_hvc hvcs[] = { HVC_OFF, HVC_STDIO, HVC_PTY };
+	struct err e = { 0 };
+	struct loop *l = loop_create(&e);
+	struct console_setup s = {
+		.loop = l, .in = -1, .out = -1, .file = -1, .event = on_event
+	};
+	struct console *c = NULL;
+
+	for (size_t i = 0; i < ARRAY_SIZE(hvcs); i++) {
+		int before = descriptors(), next = dup(0), failed = 0;
+		struct rlimit old, few;
+
+		close(next);
+		s.hvc = hvcs[i];
+		ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &old), 0);
+		few = old;
+		for (few.rlim_cur = (rlim_t)next;; few.rlim_cur++) {
+			setrlimit(RLIMIT_NOFILE, &few);
+			c = console_create(&s, &e);
+			setrlimit(RLIMIT_NOFILE, &old);
+			if (c)
+				break;
+			ck_assert_int_eq(e.code, -EMFILE);
+			ck_assert_msg(strstr(e.msg, "Too many open files"),
+				      "%s", e.msg);
+			ck_assert_int_eq(descriptors(), before);
+			failed++;
+		}
+		ck_assert_int_ge(failed, 2);
+		console_destroy(c);
+		ck_assert_int_eq(descriptors(), before);
+	}
+	loop_destroy(l);
+}
+END_TEST
+
 UNIT_MAIN("console", output_is_complete_and_in_order,
 	  a_slow_reader_slows_the_guest, no_reader_stops_the_guest,
 	  a_full_pipe_that_does_not_block, a_reader_that_is_gone,
@@ -876,4 +1572,10 @@ UNIT_MAIN("console", output_is_complete_and_in_order,
 	  input_that_fails_costs_nothing, a_pipe_that_does_not_block,
 	  a_terminal_that_does_not_block, escapes_past_a_deaf_guest, escapes,
 	  a_break, expected_text, expected_text_is_written_too, a_panic,
-	  draining_nothing, an_expression_that_does_not_compile)
+	  draining_nothing, both_are_complete_and_in_order, lines_are_not_torn,
+	  input_is_for_hvc0, much_input_for_hvc0, no_break_for_hvc0,
+	  expected_text_of_either, a_panic_on_either, draining_both,
+	  draining_twice, the_size_of_the_terminal, a_pty_nobody_opens,
+	  a_pty_that_is_opened, a_pty_that_is_opened_often, input_from_a_pty,
+	  much_input_from_a_pty, draining_a_pty, the_size_of_a_pty,
+	  an_expression_that_does_not_compile, too_few_descriptors)
