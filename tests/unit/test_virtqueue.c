@@ -909,6 +909,14 @@ START_TEST(undone_chains_are_no_news)
 			ck_assert_int_eq(virtq_pop(&b->q, &b->c), 1);
 		ck_assert_int_eq(virtq_pop(&b->q, &b->c), 0);
 		ck_assert(!virtq_listen(&b->q));
+
+		/* Nor is what was seen and left. */
+		put_avail(b, 0);
+		put_avail(b, 0);
+		ck_assert_int_eq(pop_one(b, 0), 1);
+		ck_assert(!virtq_listen(&b->q));
+		if (event_idx)
+			ck_assert_uint_eq(avail_event(b), 6);
 		bench_fini(b);
 	}
 }
