@@ -7,13 +7,18 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <linux/falloc.h>
 #include <linux/io_uring.h>
 #include <poll.h>
 #include <pthread.h>
 #include <seccomp.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -417,9 +422,10 @@ START_TEST(the_kernel_refuses_other_operations)
 	struct io_uring_sqe *sqes = submission_entries();
 	struct probe p = probe_init(l);
 	char path[] = "/dev/null";
+	size_t i;
 
 	p.op.ctx = &p;
-	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
+	for (i = 0; i < ARRAY_SIZE(others); i++) {
 		loop_read(l, &p.op, AT_FDCWD, path, 0);
 		sqes[i].opcode = others[i];
 		p.calls = 0;
@@ -427,11 +433,448 @@ START_TEST(the_kernel_refuses_other_operations)
 		ck_assert_msg(p.result == -EACCES, "operation %u: %d",
 			      others[i], p.result);
 	}
+	/* Nor flags: a chain of operations, or one that is done elsewhere. */
+	for (u8 flag = IOSQE_IO_DRAIN; flag <= IOSQE_BUFFER_SELECT;
+	     flag = (u8)(flag << 1)) {
+		loop_read(l, &p.op, STDIN_FILENO, path, 0);
+		sqes[i++].flags = flag;
+		p.calls = 0;
+		run(l);
+		ck_assert_msg(p.result == -EACCES, "flag %u: %d", flag,
+			      p.result);
+	}
 	/* And its own are not refused. */
 	loop_read(l, &p.op, STDIN_FILENO, path, 0);
 	p.calls = 0;
 	run(l);
 	ck_assert_int_ne(p.result, -EACCES);
+	loop_destroy(l);
+}
+END_TEST
+
+/* --- files for devices --- */
+
+static int new_file(const char *contents)
+{
+	int fd = open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(write(fd, contents, strlen(contents)),
+			 strlen(contents));
+	return fd;
+}
+
+static struct loop_file add_file(struct loop *l, int fd)
+{
+	struct err e = { 0 };
+	struct loop_file f;
+
+	ck_assert_msg(loop_file_add(l, &f, fd, &e) == 0, "%s", e.msg);
+	return f;
+}
+
+/* The result of what was just started. */
+static int result_of(struct loop *l, struct probe *p)
+{
+	p->calls = 0;
+	run(l);
+	ck_assert_int_eq(p->calls, 1);
+	ck_assert(!p->op.busy);
+	return p->result;
+}
+
+START_TEST(files_at_an_offset)
+{
+	static const struct {
+		u32 pieces;
+		u64 off;
+		int result;
+		const char *got;
+	} reads[] = {
+		{ 1, 0, 4, "0123" },      { 1, 5, 4, "5678" },
+		{ 3, 0, 9, "012345678" }, { 3, 1, 9, "123456789" },
+		{ 1, 8, 2, "89" },        { 3, 4, 6, "456789" },
+		{ 1, 10, 0, "" },         { 3, 1ull << 40, 0, "" },
+	};
+	struct loop *l = new_loop();
+	struct probe p = probe_init(l);
+	int fd = new_file("0123456789");
+	struct loop_file f = add_file(l, fd);
+
+	p.op.ctx = &p;
+	for (size_t i = 0; i < ARRAY_SIZE(reads); i++) {
+		char got[10] = "";
+		struct iovec v[] = { { got, 4 },
+				     { got + 4, 3 },
+				     { got + 7, 2 } };
+
+		loop_file_readv(l, &p.op, f, v, reads[i].pieces, reads[i].off);
+		ck_assert(p.op.busy);
+		ck_assert_int_eq(result_of(l, &p), reads[i].result);
+		ck_assert_str_eq(got, reads[i].got);
+	}
+	/* The position is the descriptor's and nobody moves it. */
+	ck_assert_int_eq(lseek(fd, 0, SEEK_CUR), 10);
+	loop_destroy(l);
+}
+END_TEST
+
+START_TEST(files_are_written)
+{
+	struct loop *l = new_loop();
+	struct io_uring_sqe *sqes = submission_entries();
+	struct probe p = probe_init(l);
+	int fd = new_file("0123456789");
+	struct loop_file f = add_file(l, fd);
+	char ab[] = "ab", cde[] = "cde", got[16] = "";
+	struct iovec v[] = { { ab, 2 }, { cde, 3 } };
+
+	p.op.ctx = &p;
+	for (u32 i = 0; i < 4; i++) {
+		bool dsync = i & 1;
+		u32 pieces = 1 + i / 2;
+
+		loop_file_writev(l, &p.op, f, v, pieces, 2 + i, dsync);
+		ck_assert_int_eq(sqes[i].rw_flags, dsync ? RWF_DSYNC : 0);
+		ck_assert_int_eq(result_of(l, &p), pieces == 1 ? 2 : 5);
+	}
+	ck_assert_int_eq(pread(fd, got, sizeof(got), 0), 10);
+	ck_assert_str_eq(got, "01aaaabcde");
+
+	/* A disk grows by no more than is written. */
+	loop_file_writev(l, &p.op, f, v, 2, 8, true);
+	ck_assert_int_eq(result_of(l, &p), 5);
+	ck_assert_int_eq(lseek(fd, 0, SEEK_END), 13);
+	loop_destroy(l);
+}
+END_TEST
+
+static u64 bytes_used(int fd)
+{
+	struct stat st;
+
+	ck_assert_int_eq(fsync(fd), 0);
+	ck_assert_int_eq(fstat(fd, &st), 0);
+	return (u64)st.st_blocks * 512;
+}
+
+START_TEST(files_are_synced_and_freed)
+{
+	static char full[MIB];
+	struct loop *l = new_loop();
+	struct probe p = probe_init(l);
+	int fd = new_file("");
+	struct loop_file f = add_file(l, fd);
+	char got[2] = "";
+
+	p.op.ctx = &p;
+	memset(full, 'x', sizeof(full));
+	ck_assert_int_eq(pwrite(fd, full, sizeof(full), 0), sizeof(full));
+	loop_file_sync(l, &p.op, f);
+	ck_assert_int_eq(result_of(l, &p), 0);
+	ck_assert_uint_ge(bytes_used(fd), MIB);
+
+	loop_file_allocate(l, &p.op, f,
+			   FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+			   256 * KIB, 512 * KIB);
+	ck_assert_int_eq(result_of(l, &p), 0);
+	ck_assert_uint_le(bytes_used(fd), 640 * KIB);
+	ck_assert_int_eq(pread(fd, got, 2, 256 * KIB - 1), 2);
+	ck_assert_int_eq(got[0], 'x');
+	ck_assert_int_eq(got[1], 0);
+	ck_assert_int_eq(pread(fd, got, 2, 768 * KIB - 1), 2);
+	ck_assert_int_eq(got[0], 0);
+	ck_assert_int_eq(got[1], 'x');
+	loop_destroy(l);
+}
+END_TEST
+
+START_TEST(failures_of_files_are_results)
+{
+	struct loop *l = new_loop();
+	struct probe p = probe_init(l);
+	char path[32], buf[8] = "";
+	struct iovec v = { buf, sizeof(buf) };
+	struct loop_file none = { LOOP_FILES_MAX - 1 };
+	struct loop_file pipe_end, readable;
+	int fd[2], file = new_file("01234567");
+
+	p.op.ctx = &p;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
+	readable = add_file(l, open(path, O_RDONLY));
+	ck_assert_int_eq(pipe(fd), 0);
+	pipe_end = add_file(l, fd[0]);
+
+	loop_file_writev(l, &p.op, readable, &v, 1, 0, false);
+	ck_assert_int_eq(result_of(l, &p), -EBADF);
+	loop_file_allocate(l, &p.op, readable, 0, 0, 8);
+	ck_assert_int_eq(result_of(l, &p), -EBADF);
+	loop_file_allocate(l, &p.op, add_file(l, file), 0x4000, 0, 8);
+	ck_assert_int_eq(result_of(l, &p), -EOPNOTSUPP);
+	loop_file_sync(l, &p.op, pipe_end);
+	ck_assert_int_eq(result_of(l, &p), -EINVAL);
+	loop_file_readv(l, &p.op, none, &v, 1, 0);
+	ck_assert_int_eq(result_of(l, &p), -EBADF);
+	loop_file_readv(l, &p.op, readable, &v, 1, 0);
+	ck_assert_int_eq(result_of(l, &p), 8);
+	loop_destroy(l);
+}
+END_TEST
+
+/* Each keeps its own, whatever becomes of the descriptor. */
+START_TEST(as_many_files_as_there_is_room)
+{
+	struct loop *l = new_loop();
+	struct loop_file f[LOOP_FILES_MAX], more;
+	struct probe p = probe_init(l);
+	struct err e = { 0 };
+
+	p.op.ctx = &p;
+	ck_assert_int_eq(loop_file_add(l, &more, 9999, &e), -EBADF);
+	ck_assert_msg(strstr(e.msg, "register a file"), "%s", e.msg);
+	for (int i = 0; i < LOOP_FILES_MAX; i++) {
+		char name[2] = { (char)(' ' + i), 0 };
+		int fd = new_file(name);
+
+		f[i] = add_file(l, fd);
+		close(fd);
+	}
+	ck_assert_int_eq(loop_file_add(l, &more, STDIN_FILENO, &e), -ENFILE);
+	ck_assert_msg(strstr(e.msg, "64"), "%s", e.msg);
+	for (int i = 0; i < LOOP_FILES_MAX; i++) {
+		char got;
+		struct iovec v = { &got, 1 };
+
+		loop_file_readv(l, &p.op, f[i], &v, 1, 0);
+		ck_assert_int_eq(result_of(l, &p), 1);
+		ck_assert_int_eq(got, ' ' + i);
+	}
+	loop_destroy(l);
+}
+END_TEST
+
+/* --- watches --- */
+
+struct watching {
+	struct loop_op op;
+	struct loop *loop;
+	int events[8];
+	u32 calls;
+};
+
+static void watched(struct loop_op *op, int result)
+{
+	struct watching *w = op->ctx;
+
+	ck_assert_uint_lt(w->calls, ARRAY_SIZE(w->events));
+	w->events[w->calls++] = result;
+	loop_stop(w->loop);
+}
+
+static void watch_init(struct watching *w, struct loop *l)
+{
+	*w = (struct watching) { .op = { .done = watched, .ctx = w },
+				 .loop = l };
+}
+
+START_TEST(a_watch_stays)
+{
+	struct loop *l = new_loop();
+	struct watching w;
+	int fd = eventfd(0, EFD_NONBLOCK);
+	u64 one = 1;
+
+	watch_init(&w, l);
+	loop_watch(l, &w.op, fd, POLLIN);
+	/* Nobody reads, and each write is an event all the same. */
+	for (u32 i = 0; i < 5; i++) {
+		ck_assert_int_eq(write(fd, &one, sizeof(one)), sizeof(one));
+		run(l);
+		ck_assert_uint_eq(w.calls, i + 1);
+		ck_assert_int_eq(w.events[i], POLLIN);
+		ck_assert(w.op.busy);
+	}
+	loop_cancel(l, &w.op);
+	run(l);
+	ck_assert_uint_eq(w.calls, 6);
+	ck_assert_int_eq(w.events[5], -ECANCELED);
+	ck_assert(!w.op.busy);
+
+	/* It can be begun again, and finds what is there. */
+	loop_watch(l, &w.op, fd, POLLIN);
+	run(l);
+	ck_assert_int_eq(w.events[6], POLLIN);
+	loop_destroy(l);
+}
+END_TEST
+
+START_TEST(a_watch_is_of_the_events_asked_for)
+{
+	struct loop *l = new_loop();
+	struct probe t = probe_init(l);
+	struct watching w;
+	int fd[2];
+
+	t.op.ctx = &t;
+	watch_init(&w, l);
+	ck_assert_int_eq(pipe(fd), 0);
+	loop_watch(l, &w.op, fd[0], POLLIN);
+	loop_timer(l, &t.op, 5000000);
+	run(l);
+	ck_assert_uint_eq(w.calls, 0);
+	ck_assert_int_eq(write(fd[1], "x", 1), 1);
+	run(l);
+	ck_assert_uint_eq(w.calls, 1);
+	ck_assert_int_eq(w.events[0], POLLIN);
+	close(fd[1]);
+	run(l);
+	ck_assert_uint_eq(w.calls, 2);
+	ck_assert(w.events[1] & POLLHUP);
+	loop_destroy(l);
+
+	l = new_loop();
+	watch_init(&w, l);
+	loop_watch(l, &w.op, -1, POLLIN);
+	run(l);
+	ck_assert_int_eq(w.events[0], -EBADF);
+	ck_assert(!w.op.busy);
+	loop_destroy(l);
+}
+END_TEST
+
+/* --- what is put off to a batch's end --- */
+
+#define BATCH 8
+
+/* Operations that are done together, and a task that each asks for. */
+struct batch {
+	struct loop *loop;
+	struct loop_op op[BATCH];
+	int fd[BATCH];
+	char buf[BATCH];
+	u32 done, called, done_when_called;
+	struct loop_task task;
+};
+
+static void batch_op_done(struct loop_op *op, int result)
+{
+	struct batch *b = op->ctx;
+
+	ck_assert_int_eq(result, 1);
+	b->done++;
+	loop_defer(b->loop, &b->task);
+	ck_assert(b->task.due);
+}
+
+static void batch_called(void *ctx)
+{
+	struct batch *b = ctx;
+
+	ck_assert(!b->task.due);
+	b->called++;
+	b->done_when_called = b->done;
+	loop_stop(b->loop);
+}
+
+START_TEST(a_task_at_the_end_of_a_batch)
+{
+	struct batch b = { .loop = new_loop() };
+
+	b.task = (struct loop_task) { .call = batch_called, .ctx = &b };
+	for (int round = 0; round < 2; round++) {
+		b.done = b.called = 0;
+		for (int i = 0; i < BATCH; i++) {
+			int fd = new_file("x");
+
+			ck_assert_int_eq(lseek(fd, 0, SEEK_SET), 0);
+			b.op[i] = (struct loop_op) { .done = batch_op_done,
+						     .ctx = &b };
+			loop_read(b.loop, &b.op[i], fd, &b.buf[i], 1);
+		}
+		/* What is in the cache is read at once, so all are at hand. */
+		run(b.loop);
+		ck_assert_uint_eq(b.called, 1);
+		ck_assert_uint_eq(b.done_when_called, BATCH);
+	}
+	loop_destroy(b.loop);
+}
+END_TEST
+
+#define TRACE_MAX 16
+
+struct step {
+	struct loop_task task;
+	struct loop *loop;
+	struct step *then; /* defer that */
+	char name, *trace;
+	int times; /* defer itself */
+};
+
+static void step_called(void *ctx)
+{
+	struct step *s = ctx;
+	size_t n = strlen(s->trace);
+
+	ck_assert(!s->task.due);
+	if (n < TRACE_MAX)
+		s->trace[n] = s->name;
+	if (s->then)
+		loop_defer(s->loop, &s->then->task);
+	if (s->times && s->times--)
+		loop_defer(s->loop, &s->task);
+	if (s->name == '.')
+		loop_stop(s->loop);
+}
+
+static struct step step(struct loop *l, char name, char *trace)
+{
+	return (struct step) { .task.call = step_called,
+			       .loop = l,
+			       .name = name,
+			       .trace = trace };
+}
+
+/* In the order asked for, each once; what they ask for comes after all of
+ * them, and nothing else need happen for that. */
+START_TEST(tasks_in_order)
+{
+	char trace[TRACE_MAX + 1] = "";
+	struct loop *l = new_loop();
+	struct step a = step(l, 'a', trace), b = step(l, 'b', trace);
+	struct step c = step(l, 'c', trace), end = step(l, '.', trace);
+
+	a.task.ctx = &a;
+	b.task.ctx = &b;
+	c.task.ctx = &c;
+	end.task.ctx = &end;
+	a.times = 2;
+	b.then = &c;
+	c.then = &end;
+	loop_defer(l, &b.task);
+	loop_defer(l, &a.task);
+	loop_defer(l, &b.task);
+	run(l);
+	ck_assert_str_eq(trace, "baca.a");
+	loop_destroy(l);
+}
+END_TEST
+
+/* One that always asks for itself keeps nobody else out. */
+START_TEST(tasks_do_not_starve_others)
+{
+	char trace[TRACE_MAX + 1] = "";
+	struct loop *l = new_loop();
+	struct step a = step(l, 'a', trace);
+	struct probe t = probe_init(l);
+
+	a.task.ctx = &a;
+	a.times = INT_MAX;
+	t.op.ctx = &t;
+	loop_defer(l, &a.task);
+	loop_timer(l, &t.op, 0);
+	run(l);
+	ck_assert_int_eq(t.calls, 1);
+	ck_assert_int_gt(a.times, 0);
 	loop_destroy(l);
 }
 END_TEST
@@ -488,6 +931,11 @@ UNIT_MAIN("loop", reads_and_writes, polls, failures_are_results,
 	  files_are_written_in_order, deferred_once_and_in_order,
 	  deferred_without_end, a_timer_waits, cancelled_operations,
 	  more_than_fit_the_ring, events_from_another_thread,
-	  an_idle_loop_costs_nothing, the_kernel_refuses_other_operations,
-	  a_kernel_without_io_uring, a_host_that_forbids_io_uring,
-	  too_little_locked_memory, a_kernel_without_the_flags)
+	  an_idle_loop_costs_nothing, files_at_an_offset, files_are_written,
+	  files_are_synced_and_freed, failures_of_files_are_results,
+	  as_many_files_as_there_is_room, a_watch_stays,
+	  a_watch_is_of_the_events_asked_for, a_task_at_the_end_of_a_batch,
+	  tasks_in_order, tasks_do_not_starve_others,
+	  the_kernel_refuses_other_operations, a_kernel_without_io_uring,
+	  a_host_that_forbids_io_uring, too_little_locked_memory,
+	  a_kernel_without_the_flags)
