@@ -325,7 +325,7 @@ static bool is_pattern(int fd, u64 from, u64 len)
 struct spec {
 	int fd;
 	const char *path; /* instead */
-	bool readonly, direct, discard, scattered;
+	bool readonly, direct, discard, scattered, floods;
 	u32 queues; /* 0: 1 */
 	const char *serial;
 	u64 without; /* features the driver does not accept */
@@ -349,6 +349,25 @@ static void bind(struct guest *g, const struct spec *s)
 	driver_bind(g->d, ~s->without, MAX(s->queues, 1),
 		    s->size ? s->size : 256);
 	g->q = &g->d->queues[0];
+}
+
+/* A guest that has another request whenever the device looks for one. */
+static struct flood {
+	struct dma dma;
+	gpa_t idx_at; /* of the available ring; 0: not yet */
+	const struct virtq *queue;
+	u64 looks;
+} flood;
+
+static void *flood_map(void *ctx, u64 addr, u64 *len, bool write)
+{
+	u16 *p = dma_map(&flood.dma, addr, len, write);
+
+	if (p && addr == flood.idx_at) {
+		*p = htole16((u16)(flood.queue->avail_next + 1));
+		flood.looks++;
+	}
+	return p;
 }
 
 static struct blk_setup setup_of(struct guest *g, const struct spec *s)
@@ -384,6 +403,10 @@ static struct guest guest_begin(struct spec s)
 
 	kernel_reset();
 	open_disk(&g, &s);
+	if (s.floods) {
+		flood.dma = g.w->caps.dma;
+		g.w->caps.dma = (struct dma) { flood_map, NULL };
+	}
 	b = setup_of(&g, &s);
 	g.blk = blk_create(&b, &e);
 	ck_assert_msg(g.blk, "%s", e.msg);
@@ -1209,34 +1232,41 @@ END_TEST
 
 /* --- what the host does not do --- */
 
+/* Each of @times calls does half of what is left. */
+static void check_halves(struct guest *g, int fd, gpa_t data, int times)
+{
+	u32 len = 128 * KIB + 512;
+
+	kernel.shorten = times;
+	ck_assert_uint_eq(request_at(g, IN, 3, data, len), OK);
+	ck_assert_uint_eq(g->written, len + 1);
+	ck_assert(got_pattern(g, data, len, 3 * SECTOR));
+	ck_assert_int_eq(kernel.shorten, 0);
+
+	put_pattern(g, data, len, 99);
+	kernel.shorten = times;
+	ck_assert_uint_eq(request_at(g, OUT, 3, data, len), OK);
+	ck_assert_uint_eq(request_at(g, IN, 3, data, len), OK);
+	ck_assert(got_pattern(g, data, len, 99));
+
+	put_pattern(g, data, len, 3 * SECTOR);
+	kernel.shorten = times;
+	ck_assert_uint_eq(request_at(g, OUT, 3, data, len), OK);
+	ck_assert(is_pattern(fd, 0, MIB));
+}
+
 START_TEST(less_than_asked)
 {
-	for (int how = 0; how < 4; how++) {
+	for (int how = 0; how < 8; how++) {
 		int fd = new_file(MIB);
 		struct guest g;
 
 		fill(fd, MIB);
 		g = guest_begin((struct spec) {
 			.fd = fd, .scattered = how & 1, .direct = how & 2 });
-		for (int times = 1; times < 8; times++) {
-			u32 len = 128 * KIB + 512;
-
-			kernel.shorten = times;
-			ck_assert_uint_eq(request(&g, IN, 3, len), OK);
-			ck_assert_uint_eq(g.written, len + 1);
-			ck_assert(got_pattern(&g, g.data, len, 3 * SECTOR));
-			ck_assert_int_eq(kernel.shorten, 0);
-
-			put_pattern(&g, g.data, len, 99);
-			kernel.shorten = times;
-			ck_assert_uint_eq(request(&g, OUT, 3, len), OK);
-			ck_assert_uint_eq(request(&g, IN, 3, len), OK);
-			ck_assert(got_pattern(&g, g.data, len, 99));
-			put_pattern(&g, g.data, len, 3 * SECTOR);
-			kernel.shorten = times;
-			ck_assert_uint_eq(request(&g, OUT, 3, len), OK);
-			ck_assert(is_pattern(fd, 0, MIB));
-		}
+		for (int times = 1; times < 8; times++)
+			check_halves(&g, fd, g.data + (how & 4), times);
+		ck_assert_uint_eq(blk_errors(g.blk), 0);
 		guest_end(&g);
 		close(fd);
 	}
@@ -1517,6 +1547,33 @@ START_TEST(a_full_queue)
 		guest_end(&g);
 	}
 	close(fd);
+}
+END_TEST
+
+/* The loop goes on with everything else, as it does while time passes here. */
+START_TEST(a_flood_of_requests)
+{
+	struct spec s = { .fd = new_file(MIB), .floods = true };
+	struct guest g = guest_begin(s);
+	u64 looks;
+
+	check_works(&g);
+	put_header(&g, g.header, GET_ID, 0);
+	/* Each entry of the ring says 0. */
+	driver_put_desc(g.q, 0, g.header, 16, 1, 1);
+	driver_put_desc(g.q, 1, g.data, 21, 2, 0);
+	flood.queue = virtio_queue(blk_virtio(g.blk), 0);
+	flood.idx_at = g.q->avail + 2;
+	driver_notify(g.q);
+	world_pass(g.w, 20);
+	looks = flood.looks;
+	world_pass(g.w, 20);
+	ck_assert_uint_gt(flood.looks, looks);
+	ck_assert_uint_eq(virtio_faults(blk_virtio(g.blk)), 0);
+	flood.idx_at = 0;
+	bind(&g, &s);
+	check_works(&g);
+	guest_end(&g);
 }
 END_TEST
 
@@ -1930,7 +1987,7 @@ UNIT_MAIN("blk", features, configuration, serial_numbers, reads_and_writes,
 	  zeroes_that_are_written, less_than_asked, host_errors,
 	  errors_are_told_but_not_for_ever, a_file_that_got_shorter,
 	  a_file_that_may_not_grow, a_full_file_system,
-	  one_interrupt_for_a_batch, a_full_queue, several_queues,
-	  reset_in_flight, reset_from_outside, resized,
+	  one_interrupt_for_a_batch, a_full_queue, a_flood_of_requests,
+	  several_queues, reset_in_flight, reset_from_outside, resized,
 	  memory_that_the_disk_cannot_reach, many_that_the_disk_cannot_reach,
 	  a_block_device, creation_fails_completely)
