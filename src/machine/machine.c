@@ -11,6 +11,7 @@
 #include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -134,7 +135,7 @@ static int finish_core(struct machine *m, struct err *e)
 	int err = 0;
 
 	if (m->cfg->seccomp != SECCOMP_OFF)
-		err = policy_compile(&m->policy, m->cfg->seccomp, e);
+		err = policy_compile(&m->policy, m->cfg, e);
 	if (!err)
 		err = aside_wait(&m->slot, e);
 	return err ? err : kvm_finish(m->kvm, e);
@@ -234,6 +235,7 @@ static int make_console(struct machine *m, struct err *e)
 		.out = STDOUT_FILENO,
 		.file = m->console_fd,
 		.expect = m->cfg->expect,
+		.hvc = m->cfg->hvc,
 		.event = power_console_event,
 		.ctx = m,
 	};
@@ -248,12 +250,46 @@ static int make_console(struct machine *m, struct err *e)
 			  e);
 }
 
+static int make_devices(struct machine *m, struct err *e)
+{
+	struct devices_setup s = {
+		.plan = m->plan,
+		.bus = &m->bus,
+		.caps = {
+			.loop = m->loop,
+			.dma = dma_plain(&m->mem),
+			.msi = kvm_msi_sink(m->kvm),
+			.doorbells = kvm_doorbells(m->kvm),
+		},
+	};
+
+	if (!m->cfg->devices_nr)
+		return 0;
+	if (m->cfg->hvc != HVC_OFF)
+		s.hvc = console_hvc_wire(m->console);
+	m->devices = devices_create(&s, e);
+	return m->devices ? 0 : e->code;
+}
+
 /* --- the whole --- */
+
+/* A device has a descriptor for each queue and each interrupt. */
+static void raise_descriptor_limit(void)
+{
+	struct rlimit l;
+
+	if (getrlimit(RLIMIT_NOFILE, &l))
+		return;
+	l.rlim_cur = l.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &l);
+}
 
 static int build(struct machine *m, struct err *e)
 {
-	int err = open_console_file(m, e);
+	int err;
 
+	raise_descriptor_limit();
+	err = open_console_file(m, e);
 	m->out->refused = err;
 	if (!err)
 		err = make_core(m, e);
@@ -267,6 +303,8 @@ static int build(struct machine *m, struct err *e)
 		err = make_console(m, e);
 	if (!err)
 		err = make_rtc(m, e);
+	if (!err)
+		err = make_devices(m, e);
 	if (err)
 		return err;
 	err = machine_load(m, e);
@@ -295,11 +333,20 @@ static int confine(struct machine *m, struct err *e)
 	return on ? sandbox_enter(&m->policy.loop, e) : 0;
 }
 
+static void start_console(struct machine *m)
+{
+	struct chars_port hvc;
+
+	if (m->devices && devices_hvc(m->devices, &hvc))
+		console_hvc_start(m->console, hvc);
+	console_start(m->console, pl011_port(m->uart));
+}
+
 static int run(struct machine *m, struct err *e)
 {
 	int err;
 
-	console_start(m->console, pl011_port(m->uart));
+	start_console(m);
 	wait_for_alarm(m);
 	err = confine(m, e);
 	if (err)
@@ -326,6 +373,7 @@ static void take_down(struct machine *m)
 	vcpus_destroy(m->vcpus);
 	power_fini(m);
 	loop_destroy(m->loop);
+	devices_destroy(m->devices);
 	pl031_destroy(m->rtc);
 	pl011_destroy(m->uart);
 	console_destroy(m->console);

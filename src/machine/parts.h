@@ -15,6 +15,7 @@
 #include <belfry/plan.h>
 #include <belfry/ram.h>
 
+#include "devices.h"
 #include "policy.h"
 #include "vcpus.h"
 
@@ -61,6 +62,7 @@ struct machine {
 	int alarm_fd;
 	u64 alarm_count;
 	struct loop_op alarm_op;
+	struct devices *devices; /* NULL: no PCI */
 
 	/* Power: what ended it, or asks to. */
 	struct loop_event asked;

@@ -1,6 +1,7 @@
 #include "policy.h"
 
 #include <belfry/kvm.h>
+#include <belfry/tap.h>
 
 #include <assert.h>
 #include <errno.h>
@@ -56,6 +57,21 @@ static const struct sandbox_allow loop_only[] = {
 #endif
 };
 
+/* Only where the guest has such devices. */
+static const struct sandbox_allow for_drives[] = {
+	SANDBOX_ARG(lseek, 2, ~0u, SEEK_END, "a drive's size may change"),
+};
+
+static const struct sandbox_allow for_nets[] = {
+	SANDBOX_CALL(readv, "frames from the host's network"),
+	SANDBOX_CALL(writev, "frames to it"),
+	SANDBOX_CALL(ppoll, "is the interface up?"),
+};
+
+static const struct sandbox_allow for_hvc[] = {
+	SANDBOX_ARG(ioctl, 1, ~0u, TIOCGWINSZ, "the size of a terminal"),
+};
+
 struct rows {
 	struct sandbox_allow row[ROWS_MAX];
 	size_t nr;
@@ -70,14 +86,17 @@ static void add(struct rows *r, const struct sandbox_allow *from, size_t nr)
 }
 
 /* Requests are 32 bits wide; the kernel ignores what is above. */
+static void add_request(struct rows *r, unsigned long request, const char *why)
+{
+	struct sandbox_allow a = SANDBOX_ARG(ioctl, 1, ~0u, request, why);
+
+	add(r, &a, 1);
+}
+
 static void add_requests(struct rows *r, const struct kvm_request *q)
 {
-	for (; q->why; q++) {
-		struct sandbox_allow a =
-			SANDBOX_ARG(ioctl, 1, ~0u, q->request, q->why);
-
-		add(r, &a, 1);
-	}
+	for (; q->why; q++)
+		add_request(r, q->request, q->why);
 }
 
 /* Signals only to ourselves: to interrupt a vCPU, and for abort. */
@@ -89,32 +108,43 @@ static void add_own_signals(struct rows *r)
 	add(r, &a, 1);
 }
 
-static int compile(struct sandbox *s, const char *role,
-		   const struct sandbox_allow *own, size_t nr,
-		   const struct kvm_request *requests,
-		   enum sandbox_action action, struct err *e)
+static void add_devices(struct rows *r, const struct config *c)
 {
-	struct rows r = { .nr = 0 };
-
-	add_requests(&r, requests);
-	add_own_signals(&r);
-	add(&r, common, ARRAY_SIZE(common));
-	add(&r, own, nr);
-	return sandbox_compile(s, role, r.row, r.nr, action, e);
+	if (c->drives_nr)
+		add(r, for_drives, ARRAY_SIZE(for_drives));
+	if (c->hvc != HVC_OFF)
+		add(r, for_hvc, ARRAY_SIZE(for_hvc));
+	if (!c->nets_nr)
+		return;
+	add(r, for_nets, ARRAY_SIZE(for_nets));
+	for (const unsigned long *q = tap_requests; *q; q++)
+		add_request(r, *q, "what a network driver agrees on");
 }
 
-int policy_compile(struct policy *p, enum config_seccomp mode, struct err *e)
+/* What both roles have. */
+static void add_common(struct rows *r, const struct kvm_request *requests)
+{
+	add_requests(r, requests);
+	add_own_signals(r);
+	add(r, common, ARRAY_SIZE(common));
+}
+
+int policy_compile(struct policy *p, const struct config *c, struct err *e)
 {
 	enum sandbox_action action =
-		mode == SECCOMP_LOG ? SANDBOX_LOG : SANDBOX_KILL;
+		c->seccomp == SECCOMP_LOG ? SANDBOX_LOG : SANDBOX_KILL;
+	struct rows vcpu = { .nr = 0 }, loop = { .nr = 0 };
 	int err;
 
 	*p = (struct policy) { .vcpu = { .role = NULL } };
-	err = compile(&p->vcpu, "vCPU", NULL, 0, kvm_vcpu_requests, action, e);
+	add_common(&vcpu, kvm_vcpu_requests);
+	add_common(&loop, kvm_loop_requests);
+	add(&loop, loop_only, ARRAY_SIZE(loop_only));
+	add_devices(&loop, c);
+	err = sandbox_compile(&p->vcpu, "vCPU", vcpu.row, vcpu.nr, action, e);
 	if (!err)
-		err = compile(&p->loop, "event loop", loop_only,
-			      ARRAY_SIZE(loop_only), kvm_loop_requests, action,
-			      e);
+		err = sandbox_compile(&p->loop, "event loop", loop.row, loop.nr,
+				      action, e);
 	if (err)
 		policy_fini(p);
 	return err;

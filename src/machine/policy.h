@@ -11,8 +11,9 @@ struct policy {
 	struct sandbox vcpu, loop;
 };
 
-/* Compile both roles. Nothing left behind on failure. */
-MUST_CHECK int policy_compile(struct policy *p, enum config_seccomp mode,
+/* Compile both roles, for a guest as @c has it. Nothing left behind on
+ * failure. */
+MUST_CHECK int policy_compile(struct policy *p, const struct config *c,
 			      struct err *e);
 void policy_fini(struct policy *p);
 

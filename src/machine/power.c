@@ -87,20 +87,28 @@ static void handle_reset(struct machine *m)
 	console_drain(m->console);
 }
 
-/* A drain is the end of a boot, or of the run. */
-static void drained(struct machine *m)
+/* No device of the last boot touches memory any more. */
+static void devices_are_reset(void *ctx)
 {
+	struct machine *m = ctx;
 	struct err e = { 0 };
 
-	if (m->ending) {
-		loop_stop(m->loop);
-		return;
-	}
-	if (!restart(m, &e))
+	if (m->ending || !restart(m, &e))
 		return;
 	err_prefix(&e, "guest reset");
 	*m->err = e;
 	end(m, END_FAILED);
+}
+
+/* A drain is the end of a boot, or of the run. */
+static void drained(struct machine *m)
+{
+	if (m->ending)
+		loop_stop(m->loop);
+	else if (m->devices)
+		devices_reset(m->devices, devices_are_reset, m);
+	else
+		devices_are_reset(m);
 }
 
 static void asked_fired(void *ctx)
@@ -142,7 +150,8 @@ void power_asked(void *machine, u32 cpu, enum vcpu_request request,
 
 u64 guest_faults(const struct machine *m)
 {
-	return m->bus.faults.count + vcpus_faults(m->vcpus);
+	return m->bus.faults.count + vcpus_faults(m->vcpus) +
+	       (m->devices ? devices_faults(m->devices) : 0);
 }
 
 static void show_status(struct machine *m)
@@ -222,6 +231,10 @@ static void signal_done(struct loop_op *op, int result)
 	wait_for_signal(m);
 	if (result != sizeof(m->signal_info))
 		return;
+	if (m->signal_info.ssi_signo == SIGWINCH) {
+		console_resize(m->console);
+		return;
+	}
 	if (m->ending) {
 		loop_stop(m->loop);
 		return;
@@ -241,21 +254,23 @@ static void add_unless_ignored(sigset_t *set, int sig)
 
 int power_init(struct machine *m, struct err *e)
 {
-	sigset_t ends;
+	sigset_t heard;
 
-	sigemptyset(&ends);
-	add_unless_ignored(&ends, SIGINT);
-	add_unless_ignored(&ends, SIGTERM);
-	add_unless_ignored(&ends, SIGHUP);
+	sigemptyset(&heard);
+	add_unless_ignored(&heard, SIGINT);
+	add_unless_ignored(&heard, SIGTERM);
+	add_unless_ignored(&heard, SIGHUP);
+	if (m->cfg->hvc == HVC_STDIO)
+		sigaddset(&heard, SIGWINCH);
 	/* Before the vCPU threads are made: they inherit it. */
-	pthread_sigmask(SIG_BLOCK, &ends, NULL);
+	pthread_sigmask(SIG_BLOCK, &heard, NULL);
 	signal(SIGPIPE, SIG_IGN);
 
 	m->asked_lock = LOCK_INIT;
 	m->signal_op = (struct loop_op) { .done = signal_done, .ctx = m };
 	m->drain_op = (struct loop_op) { .done = drain_done, .ctx = m };
 	m->timeout_op = (struct loop_op) { .done = timeout_done, .ctx = m };
-	m->signal_fd = signalfd(-1, &ends, SFD_CLOEXEC);
+	m->signal_fd = signalfd(-1, &heard, SFD_CLOEXEC);
 	if (m->signal_fd < 0)
 		return err_set(e, -errno, "signalfd: %s", strerror(errno));
 	return loop_event_init(&m->asked, m->loop, asked_fired, m, e);

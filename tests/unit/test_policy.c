@@ -14,6 +14,7 @@
 
 #include <assert.h>
 #include <fcntl.h>
+#include <linux/if_tun.h>
 #include <linux/kvm.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
@@ -43,9 +44,10 @@
 
 static void compile(struct policy *p, enum config_seccomp mode)
 {
+	struct config c = { .seccomp = mode };
 	struct err e = { 0 };
 
-	ck_assert_msg(!policy_compile(p, mode, &e), "%s", e.msg);
+	ck_assert_msg(!policy_compile(p, &c, &e), "%s", e.msg);
 }
 
 START_TEST(verdicts)
@@ -119,6 +121,50 @@ START_TEST(verdicts)
 	}
 	policy_fini(&p);
 	policy_fini(&p);
+}
+END_TEST
+
+/* What devices need, the loop may do where there are such devices. */
+START_TEST(verdicts_of_devices)
+{
+	static const struct {
+		int nr;
+		u64 args[3];
+		bool drives, nets;
+	} rows[] = {
+		{ SYS_lseek, { 5, 0, SEEK_END }, true, false },
+		{ SYS_lseek, { 5, 0, SEEK_SET }, false, false },
+		{ SYS_readv, { 5 }, false, true },
+		{ SYS_writev, { 5 }, false, true },
+		{ SYS_ioctl, { 5, TUNSETOFFLOAD }, false, true },
+		{ SYS_ioctl, { 5, TUNSETIFF }, false, false },
+	};
+	static const struct config configs[] = {
+		{ .drives_nr = 1 },
+		{ .nets_nr = 1 },
+	};
+
+	for (size_t c = 0; c < ARRAY_SIZE(configs); c++) {
+		struct err e = { 0 };
+		struct policy p;
+
+		ck_assert(!policy_compile(&p, &configs[c], &e));
+		for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+			u64 args[6] = { rows[i].args[0], rows[i].args[1],
+					rows[i].args[2] };
+			bool allowed = c ? rows[i].nets : rows[i].drives;
+
+			ck_assert_uint_ne(bpf_verdict(p.vcpu.program,
+						      p.vcpu.len, rows[i].nr,
+						      args),
+					  SECCOMP_RET_ALLOW);
+			ck_assert_msg((bpf_verdict(p.loop.program, p.loop.len,
+						   rows[i].nr, args) ==
+				       SECCOMP_RET_ALLOW) == allowed,
+				      "row %zu, configuration %zu", i, c);
+		}
+		policy_fini(&p);
+	}
 }
 END_TEST
 
@@ -411,6 +457,6 @@ START_TEST(the_terminal_is_restored)
 }
 END_TEST
 
-UNIT_MAIN("policy", verdicts, refusals_by_mode, a_run_and_its_end,
-	  assertions_in_the_loop, assertions_in_a_vcpu,
+UNIT_MAIN("policy", verdicts, verdicts_of_devices, refusals_by_mode,
+	  a_run_and_its_end, assertions_in_the_loop, assertions_in_a_vcpu,
 	  the_terminal_is_restored)

@@ -1,0 +1,242 @@
+/*
+ * One row per kind says how it is made; the rest is the same for all.
+ */
+#include "devices.h"
+
+#include <belfry/blk.h>
+#include <belfry/net.h>
+#include <belfry/tap.h>
+#include <belfry/vcon.h>
+#include <belfry/vrng.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct device {
+	const struct config_device *at; /* borrowed: kind, index, place, name */
+	struct virtio *virtio;          /* borrowed from the part below */
+	struct tap tap;
+	union {
+		struct blk *blk;
+		struct net *net;
+		struct vcon *vcon;
+		struct vrng *vrng;
+	};
+};
+
+struct devices {
+	struct pci_host *host;
+	/* Of a reset under way: who has not answered, and who waits. */
+	u32 resetting;
+	void (*reset_done)(void *ctx);
+	void *reset_ctx;
+
+	u32 nr;
+	struct device device[];
+};
+
+/* --- drives --- */
+
+static int make_drive(struct device *d, const struct devices_setup *s,
+		      struct err *e)
+{
+	const struct config_drive *c = &s->plan->cfg->drives[d->at->index];
+	struct blk_setup setup = {
+		.name = d->at->name,
+		.disk = &s->plan->disks[d->at->index],
+		.queues = c->queues,
+		.serial = c->serial,
+		.discard = c->discard,
+		.caps = s->caps,
+	};
+
+	d->blk = blk_create(&setup, e);
+	if (!d->blk)
+		return e->code;
+	d->virtio = blk_virtio(d->blk);
+	return 0;
+}
+
+static void drop_drive(struct device *d)
+{
+	blk_destroy(d->blk);
+}
+
+/* --- networks --- */
+
+static int open_tap(struct device *d, const struct config_net *c, struct err *e)
+{
+	int err = c->fds_nr ? tap_adopt(&d->tap, c->fds, c->fds_nr, e)
+			    : tap_open(&d->tap, c->tap, c->queues, e);
+
+	return err ? err_prefix(e, "%s", d->at->name) : 0;
+}
+
+static int make_net(struct device *d, const struct devices_setup *s,
+		    struct err *e)
+{
+	const struct config_net *c = &s->plan->cfg->nets[d->at->index];
+	struct net_setup setup = {
+		.name = d->at->name,
+		.tap = &d->tap,
+		.offload = c->offload,
+		.caps = s->caps,
+	};
+
+	if (open_tap(d, c, e))
+		return e->code;
+	memcpy(setup.mac, c->mac, sizeof(setup.mac));
+	setup.mtu = (u16)(c->mtu ? c->mtu : d->tap.mtu);
+	d->net = net_create(&setup, e);
+	if (!d->net)
+		return e->code;
+	d->virtio = net_virtio(d->net);
+	return 0;
+}
+
+static void drop_net(struct device *d)
+{
+	net_destroy(d->net);
+	tap_close(&d->tap);
+}
+
+/* --- console and entropy --- */
+
+static int make_hvc(struct device *d, const struct devices_setup *s,
+		    struct err *e)
+{
+	struct vcon_setup setup = {
+		.name = d->at->name,
+		.wire = s->hvc,
+		.caps = s->caps,
+	};
+
+	d->vcon = vcon_create(&setup, e);
+	if (!d->vcon)
+		return e->code;
+	d->virtio = vcon_virtio(d->vcon);
+	return 0;
+}
+
+static void drop_hvc(struct device *d)
+{
+	vcon_destroy(d->vcon);
+}
+
+static int make_rng(struct device *d, const struct devices_setup *s,
+		    struct err *e)
+{
+	d->vrng = vrng_create(d->at->name, &s->caps, e);
+	if (!d->vrng)
+		return e->code;
+	d->virtio = vrng_virtio(d->vrng);
+	return 0;
+}
+
+static void drop_rng(struct device *d)
+{
+	vrng_destroy(d->vrng);
+}
+
+/* --- all of them --- */
+
+static const struct {
+	int (*make)(struct device *d, const struct devices_setup *s,
+		    struct err *e);
+	void (*drop)(struct device *d);
+} kinds[] = {
+	[CONFIG_HVC] = { make_hvc, drop_hvc },
+	[CONFIG_RNG] = { make_rng, drop_rng },
+	[CONFIG_DRIVE] = { make_drive, drop_drive },
+	[CONFIG_NET] = { make_net, drop_net },
+};
+
+static int add(struct devices *all, struct device *d,
+	       const struct devices_setup *s, struct err *e)
+{
+	int err = kinds[d->at->kind].make(d, s, e);
+
+	return err ? err
+		   : pci_host_add(all->host, virtio_function(d->virtio),
+				  d->at->bdf, e);
+}
+
+struct devices *devices_create(const struct devices_setup *s, struct err *e)
+{
+	const struct config *c = s->plan->cfg;
+	struct devices *all =
+		calloc(1,
+		       sizeof(*all) + c->devices_nr * sizeof(all->device[0]));
+
+	if (!all) {
+		err_set(e, -ENOMEM, "out of memory");
+		return NULL;
+	}
+	all->host = pci_host_create(&s->plan->map.pci, s->bus, e);
+	if (!all->host)
+		goto out;
+	while (all->nr < c->devices_nr) {
+		struct device *d = &all->device[all->nr];
+
+		d->at = &c->devices[all->nr++];
+		if (add(all, d, s, e))
+			goto out;
+	}
+	return all;
+out:
+	devices_destroy(all);
+	return NULL;
+}
+
+void devices_destroy(struct devices *all)
+{
+	if (!all)
+		return;
+	for (u32 i = 0; i < all->nr; i++)
+		kinds[all->device[i].at->kind].drop(&all->device[i]);
+	pci_host_destroy(all->host);
+	free(all);
+}
+
+bool devices_hvc(struct devices *all, struct chars_port *port)
+{
+	for (u32 i = 0; i < all->nr; i++) {
+		if (all->device[i].at->kind != CONFIG_HVC)
+			continue;
+		*port = vcon_port(all->device[i].vcon);
+		return true;
+	}
+	return false;
+}
+
+static void one_reset(void *ctx)
+{
+	struct devices *all = ctx;
+
+	if (--all->resetting)
+		return;
+	pci_host_reset(all->host);
+	all->reset_done(all->reset_ctx);
+}
+
+/* The count begins one too high, so that it does not reach 0 before all have
+ * been asked. */
+void devices_reset(struct devices *all, void (*done)(void *ctx), void *ctx)
+{
+	all->reset_done = done;
+	all->reset_ctx = ctx;
+	all->resetting = all->nr + 1;
+	for (u32 i = 0; i < all->nr; i++)
+		virtio_reset(all->device[i].virtio, one_reset, all);
+	one_reset(all);
+}
+
+u64 devices_faults(const struct devices *all)
+{
+	u64 sum = pci_host_faults(all->host);
+
+	for (u32 i = 0; i < all->nr; i++)
+		sum += virtio_faults(all->device[i].virtio);
+	return sum;
+}
