@@ -30,8 +30,8 @@ static void on_fatal(int sig)
 static void restore_when_fatal(void)
 {
 	/* Those that end a process with a core dump. */
-	static const int fatal[] = { SIGSEGV, SIGBUS,  SIGILL,  SIGFPE, SIGABRT,
-				     SIGQUIT, SIGTRAP, SIGXCPU, SIGXFSZ };
+	static const int fatal[] = { SIGSEGV, SIGBUS,  SIGILL,  SIGFPE,
+				     SIGABRT, SIGQUIT, SIGTRAP, SIGXCPU };
 	struct sigaction sa = { .sa_handler = on_fatal,
 				.sa_flags = (int)SA_RESETHAND };
 

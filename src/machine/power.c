@@ -265,6 +265,8 @@ int power_init(struct machine *m, struct err *e)
 	/* Before the vCPU threads are made: they inherit it. */
 	pthread_sigmask(SIG_BLOCK, &heard, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	/* A limit on files' sizes is an I/O error for the guest. */
+	signal(SIGXFSZ, SIG_IGN);
 
 	m->asked_lock = LOCK_INIT;
 	m->signal_op = (struct loop_op) { .done = signal_done, .ctx = m };
