@@ -104,6 +104,24 @@ bool test_disk(const char *arg)
 	return true;
 }
 
+/* There are N disks, the first of 1 MiB, the second of 2, and so on. */
+bool test_disks(const char *arg)
+{
+	int n = atoi(arg);
+	char path[64];
+	u64 size;
+
+	for (int i = 1; i <= n; i++) {
+		snprintf(path, sizeof(path), "/sys/block/vd%c/size",
+			 'a' + i - 1);
+		size = sysfs_number(path) * 512;
+		if (size != (u64)i * MIB)
+			return wrong("%s says %llu bytes", path,
+				     (unsigned long long)size);
+	}
+	return true;
+}
+
 static bool mounted(const char *what)
 {
 	FILE *f = fopen("/proc/mounts", "re");

@@ -52,6 +52,7 @@ bool test_spew(const char *arg);
 bool test_rtc(const char *arg);
 bool test_suspend(const char *arg);
 bool test_disk(const char *arg);
+bool test_disks(const char *arg);
 bool test_root(const char *arg);
 bool test_fill(const char *arg);
 bool test_discard(const char *arg);

@@ -160,6 +160,7 @@ static const struct {
 	{ "rtc", test_rtc },           /* it is N seconds since 1970 */
 	{ "suspend", test_suspend },   /* deep or s2idle */
 	{ "disk", test_disk },         /* say what it is */
+	{ "disks", test_disks },       /* there are N */
 	{ "root", test_root },         /* the root is on the disk */
 	{ "fill", test_fill },         /* N MiB of the disk */
 	{ "discard", test_discard },   /* half of the disk */
