@@ -203,16 +203,19 @@ struct virtq *virtio_queue(struct virtio *v, u32 i)
 	return v->live && v->queues[i].set.enabled ? &v->queues[i].ring : NULL;
 }
 
+/* By message, or else by a bit of the ISR status, which says in either case
+ * that the configuration changed (4.1.4.5.1). */
 static void interrupt(struct virtio *v, u16 vector, u8 isr)
 {
-	if (pci_msix_enabled(&v->function)) {
-		if (vector != NO_VECTOR)
-			pci_msix_fire(&v->function, vector);
-		return;
+	bool msix = pci_msix_enabled(&v->function);
+
+	if (!msix || isr == ISR_CONFIG) {
+		lock_take(&v->lock);
+		v->isr |= isr;
+		lock_drop(&v->lock);
 	}
-	lock_take(&v->lock);
-	v->isr |= isr;
-	lock_drop(&v->lock);
+	if (msix && vector != NO_VECTOR)
+		pci_msix_fire(&v->function, vector);
 }
 
 /* The configuration, or the status, has changed. */

@@ -138,7 +138,9 @@ static int sink_open(void *ctx, struct msi_line *line, struct err *e)
 		if (l->fd >= 0 || l->op.busy)
 			continue;
 		l->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-		ck_assert_int_ge(l->fd, 0);
+		if (l->fd < 0)
+			return err_set(e, -errno, "eventfd: %s",
+				       strerror(errno));
 		l->aimed = false;
 		line_watch(l);
 		w->lines++;
