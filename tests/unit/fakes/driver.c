@@ -64,18 +64,24 @@ void world_get(struct world *w, gpa_t addr, void *bytes, u64 len)
 	ck_assert_int_eq(dma_read(&w->cpu, addr, bytes, len), 0);
 }
 
+/* Fields that the device looks at meanwhile: whole, and in order with what is
+ * written before and read after. */
+static u16 *field(struct world *w, gpa_t addr)
+{
+	u16 *p = dma_piece(&w->cpu, addr, sizeof(*p), true);
+
+	ck_assert_ptr_nonnull(p);
+	return p;
+}
+
 static void put16(struct world *w, gpa_t addr, u16 val)
 {
-	val = htole16(val);
-	world_put(w, addr, &val, sizeof(val));
+	__atomic_store_n(field(w, addr), htole16(val), __ATOMIC_RELEASE);
 }
 
 static u16 get16(struct world *w, gpa_t addr)
 {
-	u16 val;
-
-	world_get(w, addr, &val, sizeof(val));
-	return le16toh(val);
+	return le16toh(__atomic_load_n(field(w, addr), __ATOMIC_ACQUIRE));
 }
 
 /* --- interrupts --- */
@@ -645,7 +651,6 @@ void driver_put_avail(struct driver_queue *q, u16 head)
 	struct world *w = q->driver->world;
 
 	put16(w, q->avail + 4 + 2 * (q->avail_idx % q->size), head);
-	__atomic_thread_fence(__ATOMIC_RELEASE);
 	put16(w, q->avail + 2, ++q->avail_idx);
 }
 
@@ -773,7 +778,6 @@ bool driver_used(struct driver_queue *q, u16 *head, u32 *written)
 
 	if (get16(w, q->used + 2) == q->used_idx)
 		return false;
-	__atomic_thread_fence(__ATOMIC_ACQUIRE);
 	world_get(w, q->used + 4 + 8 * (q->used_idx % q->size), elem,
 		  sizeof(elem));
 	*written = le32toh(elem[1]);
