@@ -68,9 +68,7 @@ $(O)/tests/fuzz/fuzz_%: $(O)/tests/fuzz/fuzz_%.o $(O)/tests/fuzz/replay.o $(arch
 $(O)/tests/unit/test_vcpus.o $(O)/tests/unit/test_policy.o: \
 	private cppflags += -iquote src/machine
 $(O)/tests/unit/test_prioset.o: private cppflags += -iquote arch/arm64/gic
-	private cppflags += -Isrc/machine
-$(O)/tests/unit/test_prioset.o: private cppflags += -Iarch/arm64/gic
-$(O)/tests/unit/test_virtio.o: private cppflags += -Idevices/virtio
+$(O)/tests/unit/test_virtio.o: private cppflags += -iquote devices/virtio
 $(O)/tests/unit/test_gic: private ldflags += -Wl,--wrap=calloc,--wrap=malloc
 
 # A host that cannot be made to fail otherwise.
