@@ -9,21 +9,22 @@
  *
  * A TAP's frame cannot be looked at before it is read, and it is cut to what
  * it is read into. So a frame is read into the guest's buffers, as many as the
- * frames before it needed, and behind them into a buffer of ours. What reaches
- * that is a frame that needs more buffers than were taken: it is put together
- * in our buffer and copied once there are enough. It waits while the driver
- * may add some. It is dropped if there is to be one buffer for a frame and
- * that is too small, or if all that the queue can hold is.
+ * frames before it needed, and behind them into a buffer of ours. A frame that
+ * reaches that needs more than was taken: it is put together in our buffer and
+ * copied once there is enough. It waits as long as the driver may add buffers,
+ * and is dropped where that would not help: a frame is to have one buffer
+ * (without VIRTIO_NET_F_MRG_RXBUF), or the queue is full of what is too little.
  *
- * When the driver has no buffers for us frames stay in the TAP, which drops
- * what comes when it is full.
+ * While the driver offers no buffers frames stay in the TAP, which drops what
+ * comes when it is full.
  *
  * There is no filter (VIRTIO_NET_F_CTRL_RX): a TAP gives all that reaches it,
  * and a driver that knows so filters itself.
  *
- * The link is down while the interface is. That shows for nothing when the
- * driver starts and when it sends, which the TAP then refuses; its coming up
- * is an event of the TAP's.
+ * The link is down while the interface is. That is looked at when the driver
+ * starts and when the TAP refuses a frame; that it is up again is an event of
+ * the TAP's. So it costs nothing, and a driver that sends nothing is not told
+ * that it could not.
  *
  * All of this is the event loop's thread. VIRTIO 1.2, 5.1.
  */
@@ -73,7 +74,8 @@ struct header {
 };
 static_assert(sizeof(struct header) == TAP_HEADER_LEN, "VIRTIO 1.2, 5.1.6");
 
-/* A frame and its header: Ethernet's own, a VLAN tag and 64 KiB are less. */
+/* A frame and its header. More than 64 KiB, with Ethernet's header and a VLAN
+ * tag, a TAP does not have. */
 #define FRAME_MIN  (sizeof(struct header) + 14)
 #define FRAME_MAX  (64 * KIB + 64)
 
@@ -379,7 +381,7 @@ static int receive_frame(struct receiver *rx, struct virtq *q)
 
 	n->iov[s->iovs] = (struct iovec) { rx->frame + room, FRAME_MAX - room };
 	len = readv(rx->flow.fd, n->iov, (int)s->iovs + (room < FRAME_MAX));
-	if (len < (ssize_t)FRAME_MIN) {
+	if (len < (ssize_t)sizeof(struct header)) {
 		virtq_unpop(q, s->nr);
 		if (len >= 0 || errno != EAGAIN)
 			receive_lost(rx, len);
