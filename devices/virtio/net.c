@@ -101,7 +101,7 @@ struct flow {
 	 * the queue has broken. */
 	int (*step)(struct flow *f, struct virtq *q);
 	struct loop_task task;
-	struct loop_op op; /* receiver: watches; sender: waits for room */
+	struct loop_op op; /* receiver: waits for a frame; sender: for room */
 };
 
 struct receiver {
@@ -372,6 +372,16 @@ static void receive_lost(struct receiver *rx, ssize_t result)
 	check_link(n);
 }
 
+/* There was no frame: be told of the next. Only now, because one who waits is
+ * woken by each frame, also while it is at work on those before. */
+static void receive_wait(struct receiver *rx)
+{
+	struct flow *f = &rx->flow;
+
+	if (!f->op.busy)
+		loop_poll(f->net->loop, &f->op, f->fd, POLLIN);
+}
+
 static int receive_frame(struct receiver *rx, struct virtq *q)
 {
 	struct net *n = rx->flow.net;
@@ -383,7 +393,9 @@ static int receive_frame(struct receiver *rx, struct virtq *q)
 	len = readv(rx->flow.fd, n->iov, (int)s->iovs + (room < FRAME_MAX));
 	if (len < (ssize_t)sizeof(struct header)) {
 		virtq_unpop(q, s->nr);
-		if (len >= 0 || errno != EAGAIN)
+		if (len < 0 && errno == EAGAIN)
+			receive_wait(rx);
+		else
 			receive_lost(rx, len);
 		return 0;
 	}
@@ -406,14 +418,6 @@ static int receive_step(struct flow *f, struct virtq *q)
 	if (f->net->space.len < MAX(rx->kept, 1u))
 		return receive_short(rx, q);
 	return rx->kept ? receive_kept(rx, q) : receive_frame(rx, q);
-}
-
-static void receive_watch(struct receiver *rx)
-{
-	struct flow *f = &rx->flow;
-
-	if (!f->op.busy)
-		loop_watch(f->net->loop, &f->op, f->fd, POLLIN);
 }
 
 /* --- sending --- */
@@ -472,7 +476,7 @@ static void pair_on(struct pair *p)
 	p->rx.flow.on = p->tx.on = true;
 	p->rx.lost = false;
 	p->rx.kept = p->rx.expect = 0;
-	receive_watch(&p->rx);
+	flow_wake(&p->rx.flow);
 	flow_wake(&p->tx);
 }
 
@@ -595,18 +599,7 @@ static int ctrl_step(struct flow *f, struct virtq *q)
 
 /* --- start and stop --- */
 
-static void receive_ready(struct loop_op *op, int result)
-{
-	struct flow *f = container_of(op, struct flow, op);
-	struct receiver *rx = container_of(f, struct receiver, flow);
-
-	/* A watch also ends when there were too many events at once. */
-	if (!op->busy && f->on && !rx->lost)
-		receive_watch(rx);
-	flow_wake(f);
-}
-
-static void send_ready(struct loop_op *op, int result)
+static void flow_ready(struct loop_op *op, int result)
 {
 	flow_wake(container_of(op, struct flow, op));
 }
@@ -704,8 +697,8 @@ static void init(struct net *n, const struct net_setup *s)
 	flow_init(&n->ctrl, n, 2 * s->tap->queues, ctrl_step, NULL);
 	for (u32 i = 0; i < s->tap->queues; i++) {
 		flow_init(&n->pair[i].rx.flow, n, 2 * i, receive_step,
-			  receive_ready);
-		flow_init(&n->pair[i].tx, n, 2 * i + 1, send_step, send_ready);
+			  flow_ready);
+		flow_init(&n->pair[i].tx, n, 2 * i + 1, send_step, flow_ready);
 	}
 }
 
