@@ -67,9 +67,11 @@ $(O)/tests/fuzz/fuzz_%: $(O)/tests/fuzz/fuzz_%.o $(O)/tests/fuzz/replay.o $(arch
 # Parts of a module that only their own directory and tests know.
 $(O)/tests/unit/test_vcpus.o $(O)/tests/unit/test_policy.o: \
 	private cppflags += -iquote src/machine
-$(O)/tests/unit/test_prioset.o: private cppflags += -iquote arch/arm64/gic
+$(O)/tests/unit/test_prioset.o $(O)/tests/unit/test_eventmap.o: \
+	private cppflags += -iquote arch/arm64/gic
 $(O)/tests/unit/test_virtio.o: private cppflags += -iquote devices/virtio
-$(O)/tests/unit/test_gic: private ldflags += -Wl,--wrap=calloc,--wrap=malloc
+$(O)/tests/unit/test_gic $(O)/tests/unit/test_its: \
+	private ldflags += -Wl,--wrap=calloc,--wrap=malloc
 
 # A host that cannot be made to fail otherwise.
 $(O)/tests/unit/test_vrng: private ldflags += -Wl,--wrap=getrandom

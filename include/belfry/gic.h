@@ -27,6 +27,7 @@
 #include <belfry/dma.h>
 #include <belfry/err.h>
 #include <belfry/irq.h>
+#include <belfry/its.h>
 #include <belfry/mmio.h>
 #include <belfry/regbank.h>
 
@@ -116,5 +117,8 @@ void gic_lpi_move_all(struct gic *g, u32 from, u32 to);
 /* Read the configuration of one, or of all, from memory again. */
 void gic_lpi_inv(struct gic *g, u32 intid);
 void gic_lpi_inv_all(struct gic *g);
+
+/* All of it as the sink of an ITS of as many CPUs. Valid while @g lives. */
+struct its_sink gic_its_sink(struct gic *g);
 
 #endif

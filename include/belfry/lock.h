@@ -4,7 +4,7 @@
  *
  * Lock order, outermost first; a thread may skip levels, never go back:
  *
- *	machine > bus > device > msix > gic > console
+ *	machine > bus > device > msix > its > gic > console
  *
  * Signals travel downwards only: a device raises its interrupt line while it
  * holds its own lock, never the other way round.

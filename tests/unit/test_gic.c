@@ -6,6 +6,7 @@
 #include "unit.h"
 
 #include "fakes/gic_world.h"
+#include "fakes/memory.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -29,30 +30,6 @@ START_TEST(tables)
 END_TEST
 
 /* --- making one -------------------------------------------------------- */
-
-/* From the call of this number on, counted from 1, memory is short; 0: never.
- * What the linker gives us for calloc and malloc. */
-static int memory_ends_at, memory_calls;
-
-void *__real_calloc(size_t n, size_t size);
-void *__wrap_calloc(size_t n, size_t size);
-void *__real_malloc(size_t size);
-void *__wrap_malloc(size_t size);
-
-static bool memory_short(void)
-{
-	return memory_ends_at && ++memory_calls >= memory_ends_at;
-}
-
-void *__wrap_calloc(size_t n, size_t size)
-{
-	return memory_short() ? NULL : __real_calloc(n, size);
-}
-
-void *__wrap_malloc(size_t size)
-{
-	return memory_short() ? NULL : __real_malloc(size);
-}
 
 static void nothing(void *ctx, u32 cpu, u32 out)
 {
@@ -124,10 +101,9 @@ START_TEST(create_short_of_memory)
 	for (n = 1; !g; n++) {
 		struct err e = { 0 };
 
-		memory_calls = 0;
-		memory_ends_at = n;
+		memory_ends_at(n);
 		g = gic_create(&s, &e);
-		memory_ends_at = 0;
+		memory_ends_at(0);
 		ck_assert(g || e.code == -ENOMEM);
 	}
 	/* The GIC, the LPIs, three sets of each CPU. */

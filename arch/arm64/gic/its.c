@@ -1,0 +1,373 @@
+/*
+ * The ITS' registers, its command queue, and messages.
+ *
+ * Commands run on the thread that makes CWRITER differ from CREADR, up to one
+ * turn's share; its_run takes the rest. So when CREADR says that a command is
+ * done, it is.
+ *
+ * IHI 0069H, 5.2, 12.18 and 12.19.
+ */
+#include "its_priv.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Commands in one turn, so that no CPU is away for long: some 100 us. */
+#define TURN 256
+
+static void unlock(struct its *its)
+{
+	const struct its_sink *s = &its->setup.sink;
+
+	if (its->batch && s->end)
+		s->end(s->ctx);
+	its->batch = false;
+	lock_drop(&its->lock);
+}
+
+void its_emit(struct its *its, const struct its_op *op)
+{
+	const struct its_sink *s = &its->setup.sink;
+
+	if (!its->batch && s->begin)
+		s->begin(s->ctx);
+	its->batch = true;
+	s->op(s->ctx, op);
+}
+
+static void emit_kind(struct its *its, enum its_op_kind kind)
+{
+	struct its_op op = { .kind = kind };
+
+	its_emit(its, &op);
+}
+
+static u64 queue_size(const struct its *its)
+{
+	return (FIELD_GET(GITS_CBASER_SIZE, its->cbaser) + 1) * 4 * KIB;
+}
+
+static bool commands_left(const struct its *its)
+{
+	return its->enabled && (its->cbaser & GITS_CBASER_VALID) &&
+	       its->creadr != its->cwriter;
+}
+
+/* The guest may rewrite its own: ours is a copy. */
+static void step(struct its *its)
+{
+	u64 at = (its->cbaser & GITS_CBASER_PA) + its->creadr;
+	struct its_cmd c;
+
+	its->creadr = (its->creadr + sizeof(c)) % queue_size(its);
+	its->spent++;
+	if (dma_read(&its->setup.dma, at, &c, sizeof(c))) {
+		guest_fault(&its->faults, "no memory for commands at %#" PRIx64,
+			    at);
+		return;
+	}
+	for (u32 i = 0; i < ARRAY_SIZE(c.word); i++)
+		c.word[i] = le64toh(c.word[i]);
+	its_cmd_run(its, &c);
+}
+
+static bool turn(struct its *its)
+{
+	for (its->spent = 0; commands_left(its) && its->spent < TURN;)
+		step(its);
+	return commands_left(its);
+}
+
+static void run_or_ask(struct its *its)
+{
+	if (turn(its))
+		its->setup.more(its->setup.ctx);
+}
+
+bool its_run(struct its *its)
+{
+	bool left;
+
+	lock_take(&its->lock);
+	left = turn(its);
+	unlock(its);
+	return left;
+}
+
+/* Nothing is ever under way when a register is read. */
+static u64 ctlr_read(void *dev, u32 i)
+{
+	const struct its *its = dev;
+
+	return its->enabled ? GITS_CTLR_ENABLED : GITS_CTLR_QUIESCENT;
+}
+
+static void ctlr_write(void *dev, u32 i, u64 val, u64 mask)
+{
+	struct its *its = dev;
+	bool on = val & GITS_CTLR_ENABLED;
+
+	if (on == its->enabled)
+		return;
+	its->enabled = on;
+	emit_kind(its, on ? ITS_OP_ENABLE : ITS_OP_DISABLE);
+	run_or_ask(its);
+}
+
+static u64 iidr_read(void *dev, u32 i)
+{
+	return ITS_IIDR;
+}
+
+static u64 pidr2_read(void *dev, u32 i)
+{
+	return ITS_PIDR2;
+}
+
+static u64 typer_read(void *dev, u32 i)
+{
+	return GITS_TYPER_PHYSICAL |
+	       FIELD_PREP(GITS_TYPER_ITT_ENTRY, ITS_ENTRY_SIZE - 1) |
+	       FIELD_PREP(GITS_TYPER_IDBITS, ITS_BITS - 1) |
+	       FIELD_PREP(GITS_TYPER_DEVBITS, ITS_BITS - 1);
+}
+
+static u64 cbaser_read(void *dev, u32 i)
+{
+	return ((const struct its *)dev)->cbaser;
+}
+
+/* A new queue is empty. */
+static void cbaser_write(void *dev, u32 i, u64 val, u64 mask)
+{
+	struct its *its = dev;
+
+	if (its->enabled)
+		return;
+	its->cbaser = reg_merge(its->cbaser, val, mask) & GITS_CBASER_BITS;
+	its->creadr = its->cwriter = 0;
+}
+
+static u64 cwriter_read(void *dev, u32 i)
+{
+	return ((const struct its *)dev)->cwriter;
+}
+
+static void cwriter_write(void *dev, u32 i, u64 val, u64 mask)
+{
+	struct its *its = dev;
+	u64 to = reg_merge(its->cwriter, val, mask) & GITS_CMD_OFFSET;
+
+	if (to >= queue_size(its)) {
+		guest_fault(&its->faults,
+			    "GITS_CWRITER beyond the queue: %#" PRIx64, to);
+		return;
+	}
+	its->cwriter = to;
+	run_or_ask(its);
+}
+
+static u64 creadr_read(void *dev, u32 i)
+{
+	return ((const struct its *)dev)->creadr;
+}
+
+static u64 baser_read(void *dev, u32 i)
+{
+	static const u8 type[ITS_TABLES] = { GITS_TYPE_DEVICES,
+					     GITS_TYPE_COLLECTIONS };
+	const struct its *its = dev;
+
+	if (i >= ITS_TABLES)
+		return 0;
+	return its->baser[i] | FIELD_PREP(GITS_BASER_TYPE, type[i]) |
+	       FIELD_PREP(GITS_BASER_ENTRY, ITS_ENTRY_SIZE - 1);
+}
+
+static void forget_devices(struct its *its)
+{
+	memset(its->dev_bits, 0, sizeof(its->dev_bits));
+	eventmap_clear(&its->events);
+	emit_kind(its, ITS_OP_FORGET_DEVICES);
+}
+
+static void forget_collections(struct its *its)
+{
+	memset(its->coll_cpu, 0xff, sizeof(its->coll_cpu));
+	emit_kind(its, ITS_OP_FORGET_COLLECTIONS);
+}
+
+/* A table that a guest only puts back where it was, after a sleep, still holds
+ * what it held. The reserved size of pages is the largest. */
+static void baser_write(void *dev, u32 i, u64 val, u64 mask)
+{
+	struct its *its = dev;
+	u64 old, new;
+
+	if (its->enabled || i >= ITS_TABLES)
+		return;
+	old = its->baser[i];
+	new = reg_merge(old, val, mask) & GITS_BASER_BITS;
+	if (FIELD_GET(GITS_BASER_PAGE, new) > GITS_BASER_PAGE_64K)
+		new ^= FIELD_PREP(GITS_BASER_PAGE, 1);
+	its->baser[i] = new;
+	if (!(old & GITS_BASER_VALID) || !((old ^ new) & GITS_BASER_PLACE))
+		return;
+	if (i == ITS_DEV_TABLE)
+		forget_devices(its);
+	else
+		forget_collections(its);
+}
+
+#define WIDE (REG_32 | REG_64)
+
+static const struct reg regs[] = {
+	{ "GITS_CTLR", GITS_CTLR, 1, 4, REG_32, ctlr_read, ctlr_write },
+	{ "GITS_IIDR", GITS_IIDR, 1, 4, REG_32, iidr_read, NULL },
+	{ "GITS_TYPER", GITS_TYPER, 1, 8, WIDE, typer_read, NULL },
+	{ "GITS_CBASER", GITS_CBASER, 1, 8, WIDE, cbaser_read, cbaser_write },
+	{ "GITS_CWRITER", GITS_CWRITER, 1, 8, WIDE, cwriter_read,
+	  cwriter_write },
+	{ "GITS_CREADR", GITS_CREADR, 1, 8, WIDE, creadr_read, NULL },
+	{ "GITS_BASER", GITS_BASER, 8, 8, WIDE, baser_read, baser_write },
+	{ "GITS_PIDR2", GITS_PIDR2, 1, 4, REG_32, pidr2_read, NULL },
+};
+
+const struct regbank its_bank = { regs, ARRAY_SIZE(regs), GITS_CONTROL_SIZE };
+
+/* Nothing in the translation frame can be read. */
+static u64 its_read(void *dev, u64 off, u32 size)
+{
+	struct its *its = dev;
+	u64 val = 0;
+	bool ok;
+
+	if (off >= GITS_CONTROL_SIZE)
+		return 0;
+	lock_take(&its->lock);
+	ok = regbank_read(&its_bank, its, (u32)off, size, &val);
+	unlock(its);
+	if (!ok)
+		guest_fault(&its->faults, "read of %u bytes at %#" PRIx64, size,
+			    off);
+	return val;
+}
+
+/* A CPU that writes to GITS_TRANSLATER has no DeviceID. */
+static void its_write(void *dev, u64 off, u32 size, u64 val)
+{
+	struct its *its = dev;
+	bool ok;
+
+	lock_take(&its->lock);
+	ok = off < GITS_CONTROL_SIZE &&
+	     regbank_write(&its_bank, its, (u32)off, size, val);
+	unlock(its);
+	if (!ok)
+		guest_fault(&its->faults, "write of %u bytes at %#" PRIx64,
+			    size, off);
+}
+
+const struct mmio_ops its_mmio = { its_read, its_write };
+
+static bool translate(struct its *its, struct its_op *op)
+{
+	return its->enabled && !its_find(its, op) && op->cpu != ITS_NO_CPU;
+}
+
+bool its_translate(struct its *its, u32 dev, u32 event, u32 *lpi, u32 *cpu)
+{
+	struct its_op op = { .kind = ITS_OP_INT, .dev = dev, .event = event };
+	bool there;
+
+	lock_take(&its->lock);
+	there = translate(its, &op);
+	unlock(its);
+	*lpi = op.lpi;
+	*cpu = op.cpu;
+	return there;
+}
+
+bool its_send(struct its *its, u32 dev, u32 event)
+{
+	struct its_op op = { .kind = ITS_OP_INT, .dev = dev, .event = event };
+	bool there;
+
+	lock_take(&its->lock);
+	there = translate(its, &op);
+	if (there)
+		its_emit(its, &op);
+	unlock(its);
+	if (!there)
+		guest_fault(&its->faults,
+			    "a message of device %#x, event %#x, is lost", dev,
+			    event);
+	return there;
+}
+
+u32 its_last_error(struct its *its)
+{
+	u32 error;
+
+	lock_take(&its->lock);
+	error = its->last_error;
+	unlock(its);
+	return error;
+}
+
+void its_reset(struct its *its)
+{
+	lock_take(&its->lock);
+	if (its->enabled)
+		emit_kind(its, ITS_OP_DISABLE);
+	its->enabled = false;
+	its->cbaser = its->cwriter = its->creadr = 0;
+	memset(its->baser, 0, sizeof(its->baser));
+	its->last_error = 0;
+	forget_devices(its);
+	forget_collections(its);
+	unlock(its);
+}
+
+static bool setup_ok(const struct its_setup *s, struct err *e)
+{
+	if (!s->cpus || s->cpus >= COLL_UNMAPPED)
+		err_set(e, -EINVAL, "ITS: %u CPUs: it takes 1 to %u", s->cpus,
+			COLL_UNMAPPED - 1);
+	else if (s->lpi_bits < 14 || s->lpi_bits > 16)
+		err_set(e, -EINVAL, "ITS: LPIs of %u bits: they have 14 to 16",
+			s->lpi_bits);
+	else
+		return true;
+	return false;
+}
+
+struct its *its_create(const struct its_setup *s, struct err *e)
+{
+	struct its *its;
+
+	if (!setup_ok(s, e))
+		return NULL;
+	its = calloc(1, sizeof(*its));
+	if (!its || eventmap_init(&its->events,
+				  (u32)BIT(s->lpi_bits) - ITS_LPI_FIRST)) {
+		err_set(e, -ENOMEM, "ITS: out of memory");
+		free(its);
+		return NULL;
+	}
+	its->lock = LOCK_INIT;
+	its->setup = *s;
+	its->faults.who = "its";
+	memset(its->coll_cpu, 0xff, sizeof(its->coll_cpu));
+	return its;
+}
+
+void its_destroy(struct its *its)
+{
+	if (!its)
+		return;
+	eventmap_fini(&its->events);
+	free(its);
+}
