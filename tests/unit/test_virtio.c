@@ -733,7 +733,7 @@ END_TEST
 /* Of a queue that is not enabled, of none, of half a queue. */
 START_TEST(notifications_of_nothing)
 {
-	static const u64 offs[] = { 4, 4 * QUEUES, 2, 0xffc };
+	static const u64 offs[] = { 4, 4 * QUEUES, 0xff8 };
 	struct bench b;
 
 	hush();
@@ -743,13 +743,13 @@ START_TEST(notifications_of_nothing)
 	world_pass(b.w, 2);
 	b.toy.kicks[0] = 0;
 	for (size_t i = 0; i < ARRAY_SIZE(offs); i++)
-		for (u32 size = 1; size <= 8; size *= 2)
-			world_write(b.w,
-				    driver_at(b.d, NOTIFY_CFG, offs[i]) &
-					    ~(size - 1ull),
+		for (u32 size = 1; size <= offs[i] % 16; size *= 2)
+			world_write(b.w, driver_at(b.d, NOTIFY_CFG, offs[i]),
 				    size, 0);
+	world_write(b.w, driver_at(b.d, NOTIFY_CFG, 1), 1, 0);
+	world_write(b.w, driver_at(b.d, NOTIFY_CFG, 2), 2, 0);
 	world_pass(b.w, 2);
-	for (u32 i = 1; i < QUEUES; i++)
+	for (u32 i = 0; i < QUEUES; i++)
 		ck_assert_uint_eq(b.toy.kicks[i], 0);
 	ck_assert_uint_gt(virtio_faults(b.v), 0);
 	ck_assert_uint_eq(world_read(b.w, driver_at(b.d, NOTIFY_CFG, 0), 2), 0);
@@ -831,6 +831,26 @@ START_TEST(messages)
 		ck_assert_uint_eq(b.w->lost, 0);
 		bench_fini(&b);
 	}
+}
+END_TEST
+
+/* What a ring may hold is what was agreed on. */
+START_TEST(indirect_chains)
+{
+	struct bench b;
+
+	hush();
+	bench_init_bound(&b);
+	b.d->queues[0].indirect = true;
+	works(&b, 0);
+	driver_bind(b.d, ~VIRTIO_F_INDIRECT_DESC, QUEUES, 16);
+	works(&b, 0);
+	b.d->queues[0].indirect = true;
+	driver_add(&b.d->queues[0], &b.out, 1, &b.in, 1);
+	driver_notify(&b.d->queues[0]);
+	world_pass(b.w, 3);
+	ck_assert(driver_status(b.d) & DEVICE_NEEDS_RESET);
+	bench_fini(&b);
 }
 END_TEST
 
@@ -929,6 +949,8 @@ START_TEST(configuration)
 	/* It ends where it ends. */
 	ck_assert_uint_eq(cfg_read(&b, CONFIG_LEN, 1), 0);
 	ck_assert_uint_eq(cfg_read(&b, CONFIG_LEN, 8), 0);
+	ck_assert_uint_eq(cfg_read(&b, VIRTIO_CONFIG_MAX + 8, 8), 0);
+	ck_assert_uint_eq(cfg_read(&b, 0x7f8, 8), 0);
 	cfg_write(&b, CONFIG_LEN, 8, ~0ull);
 	ck_assert_uint_eq(b.toy.written.calls, 0);
 
@@ -1065,6 +1087,12 @@ START_TEST(window_onto_nothing)
 		driver_pci_write(b.d, data, 1, 0);
 		ck_assert_msg(driver_status(b.d) & DRIVER_OK, "row %zu", i);
 	}
+	/* Nor does it show what is not at a multiple of its length. */
+	virtio_config_set(b.v, 0, "abcd", 4);
+	open_window(&b, 0, (u32)b.d->part[DEVICE_CFG].off + 1, 2);
+	ck_assert_uint_eq(driver_pci_read(b.d, data, 2), 0);
+	open_window(&b, 0, (u32)b.d->part[DEVICE_CFG].off + 2, 2);
+	ck_assert_uint_eq(driver_pci_read(b.d, data, 2), 'c' | 'd' << 8);
 	world_pass(b.w, 2);
 	works(&b, 0);
 	bench_fini(&b);
@@ -1214,6 +1242,12 @@ START_TEST(reset_from_outside)
 	virtio_reset(b.v, count, &done);
 	ck_assert_uint_eq(done, 3);
 	ck_assert_uint_eq(driver_status(b.d), 0);
+
+	/* The next is the driver's alone. */
+	driver_bind(b.d, ~0ull, 1, 16);
+	works(&b, 0);
+	driver_reset(b.d);
+	ck_assert_uint_eq(done, 3);
 
 	/* Requests are under way. */
 	b.toy.late = true;
@@ -1630,10 +1664,11 @@ UNIT_MAIN("virtio", identity, capabilities, no_configuration, table, registers,
 	  features_asked_again, status_bits, queue_sizes, queues_apart,
 	  queues_that_are_not_there, queues_set_up_in_time, queue_enable_values,
 	  notifications, notifications_of_nothing, vectors, messages,
-	  unwanted_interrupts, isr_status, isr_status_with_msix, configuration,
-	  configuration_whole, window, window_onto_nothing, reset_forgets,
-	  reset_waits_for_requests, reset_before_the_start, reset_from_outside,
-	  a_broken_queue, misplaced_queues, the_device_gives_up,
-	  a_bar_that_moves, memory_switched_off, mastering_switched_off,
+	  indirect_chains, unwanted_interrupts, isr_status,
+	  isr_status_with_msix, configuration, configuration_whole, window,
+	  window_onto_nothing, reset_forgets, reset_waits_for_requests,
+	  reset_before_the_start, reset_from_outside, a_broken_queue,
+	  misplaced_queues, the_device_gives_up, a_bar_that_moves,
+	  memory_switched_off, mastering_switched_off,
 	  mastering_switched_on_late, writes_at_random, starts_and_resets,
 	  creation_that_fails)
