@@ -118,6 +118,63 @@ void gic_lpi_move_all(struct gic *g, u32 from, u32 to);
 void gic_lpi_inv(struct gic *g, u32 intid);
 void gic_lpi_inv_all(struct gic *g);
 
+/*
+ * All there is to know of a GIC, for a snapshot: this and what follows it, in
+ * little-endian fields without holes, so its bytes may be kept. What the LPI
+ * tables in memory hold is memory's.
+ *
+ *	struct gic_state
+ *	struct gic_cpu_state	for each CPU
+ *	u8 lpi_prio[n]		of each LPI, n = (1 << lpi_bits) - 8192 if there
+ *				are any: as its configuration was read, 0xff if
+ *				it is disabled
+ *	u64 lpi_pending[n / 64]	for each CPU
+ */
+#define GIC_STATE_VERSION 1
+
+/* 32 wired interrupts, a bit each, as in the registers of these names. */
+struct gic_bank_state {
+	u32 group, enabled;
+	u32 latch; /* pending by an edge, or by software */
+	u32 line;  /* the level of the wire */
+	u32 held;  /* by GICD_SETSPI_NSR, if level-sensitive */
+	u32 active;
+	u32 edge;
+};
+
+struct gic_cpu_state {
+	u64 propbaser, pendbaser; /* with PTZ */
+	u32 ctlr, asleep;         /* GICR_CTLR, GICR_WAKER */
+	struct gic_bank_state bank;
+	u8 prio[32];
+	u32 pmr, icc_ctlr, bpr[2], igrpen[2], apr[2];
+	u32 zero;
+};
+
+struct gic_state {
+	u32 version, cpus, intid_limit, lpi_bits; /* as it was made */
+	u32 ctlr;
+	u32 lpi_table_len; /* LPIs in the table read last, and where it is */
+	u64 lpi_table;
+	u64 route[992]; /* of each SPI, from 0; those not there are 0 */
+	struct gic_bank_state bank[31];
+	u8 prio[992];
+	u32 zero;
+};
+
+/* How many bytes, and they. @to has room for so many, aligned for u64. No CPU
+ * runs. */
+size_t gic_state_size(const struct gic *g);
+void gic_save(struct gic *g, void *to);
+
+/*
+ * Be as @g was when @len bytes of @from were saved of it, or of one made alike.
+ * -EINVAL and @e if no such GIC can be in that state, or -ENOMEM; it is as
+ * after a reset then. No CPU runs. 1-of-N SPIs that wait may go to another CPU.
+ */
+MUST_CHECK int gic_restore(struct gic *g, const void *from, size_t len,
+			   struct err *e);
+
 /* All of it as the sink of an ITS of as many CPUs. Valid while @g lives. */
 struct its_sink gic_its_sink(struct gic *g);
 

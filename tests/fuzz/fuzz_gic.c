@@ -114,6 +114,21 @@ static void lpi(struct bench *b, u32 cpu, const struct record *r)
 	}
 }
 
+/* Be what another could have been; or refuse, and be as after a reset. */
+static void restore(struct bench *b, const struct record *r)
+{
+	static u64 state[4096];
+	size_t size = gic_state_size(b->gic);
+	struct err e;
+
+	assert(size <= sizeof(state));
+	gic_save(b->gic, state);
+	((u8 *)state)[r->at % size] ^= (u8)r->val;
+	((u8 *)state)[r->val / 256 % size] = r->cpu;
+	if (gic_restore(b->gic, state, size, &e))
+		assert(!b->out[0] && !b->out[1] && !b->out[2]);
+}
+
 static void step(struct bench *b, const struct record *r)
 {
 	u32 cpu = r->cpu % CPUS;
@@ -143,7 +158,10 @@ static void step(struct bench *b, const struct record *r)
 		gic_ppi_set(b->gic, cpu, r->at, r->what & 0x80);
 		break;
 	default:
-		memset(b->ram + r->at, (int)r->val, 64);
+		if (r->what & 0x80)
+			restore(b, r);
+		else
+			memset(b->ram + r->at, (int)r->val, 64);
 		if (r->at == 0xffff)
 			gic_reset(b->gic);
 		break;

@@ -1506,6 +1506,145 @@ START_TEST(reset)
 }
 END_TEST
 
+/* --- state --------------------------------------------------------------- */
+
+/* With something in every field. */
+static void live(struct gic_world *w)
+{
+	bench_init(w);
+	for (u32 i = 8192; i < 8300; i++)
+		*world_config(w, i) = 0xa1;
+	gicr_set(w, 1, R_CTLR, 3u << 24 | LPIS_ON);
+	gicr_set(w, 1, R_WAKER, 2);
+	route(w, 40, 1);
+	route(w, 41, ROUTE_ANY | 1ull << 32);
+	set_edge(w, 42);
+	gicd_set(w, D_IGROUPR + 4, 0xffff00ff);
+	gicd_set8(w, D_IPRIORITYR + 40, 0x50);
+	gicd_set(w, D_SETSPI, 44);
+	for (u32 i = 40; i < 44; i++)
+		gic_spi_set(w->gic, i, true);
+	gic_ppi_set(w->gic, 1, 20, true);
+	for (u32 i = 8192; i < 8300; i += 3)
+		gic_lpi_set(w->gic, i % 2, i);
+	icc_set(w, 0, BPR0, 4);
+	icc_set(w, 0, BPR1, 5);
+	icc_set(w, 0, CTLR, 2);
+	/* One is taken, and a more urgent one waits. */
+	for (u32 i = 41; i < 48; i++)
+		gicd_set8(w, D_IPRIORITYR + i, 0x60);
+	ck_assert_uint_eq(icc(w, 0, IAR0), 41);
+	gic_ppi_set(w->gic, 0, 21, true);
+}
+
+START_TEST(state_moves)
+{
+	static u32 before[0x8000], after[0x8000];
+	struct gic_world w;
+	u32 out[2];
+
+	live(&w);
+	snapshot(&w, before);
+	memcpy(out, w.out, sizeof(out));
+	ck_assert_uint_ne(out[0], 0);
+	ck_assert_uint_ne(out[1], 0);
+	world_move(&w);
+	snapshot(&w, after);
+	ck_assert_mem_eq(before, after, sizeof(before));
+	ck_assert_mem_eq(out, w.out, sizeof(out));
+	world_fini(&w);
+}
+END_TEST
+
+/* Any byte changed: it is refused, and all is off; or it is a state that is the
+ * same once loaded. */
+static bool try_change(struct gic_world *w, u8 *bad, u8 *back, size_t size)
+{
+	struct err e = { 0 };
+	int err = gic_restore(w->gic, bad, size, &e);
+
+	gic_save(w->gic, back);
+	if (err) {
+		if (err != -EINVAL || w->out[0] || w->out[1])
+			ck_abort_msg("not as after a reset");
+		gic_reset(w->gic);
+		gic_save(w->gic, bad);
+	}
+	if (memcmp(back, bad, size))
+		ck_abort_msg("%s is not the same", err ? "after reset" : "it");
+	return !err;
+}
+
+START_TEST(state_changed)
+{
+	u32 refused = 0, taken = 0;
+	struct gic_world w;
+	u8 *good, *bad;
+	size_t size;
+
+	world_init(&w, 2, 96, 14);
+	world_boot(&w);
+	gicd_set(&w, D_ISENABLER + 4, ~0u);
+	gic_spi_set(w.gic, 40, true);
+	gic_lpi_set(w.gic, 1, 8200);
+	size = gic_state_size(w.gic);
+	good = malloc(3 * size);
+	ck_assert_ptr_nonnull(good);
+	bad = good + size;
+	gic_save(w.gic, good);
+	for (size_t i = 0; i < size; i++) {
+		memcpy(bad, good, size);
+		bad[i] ^= (u8)(1u << i % 8);
+		if (try_change(&w, bad, bad + size, size))
+			taken++;
+		else
+			refused++;
+	}
+	ck_assert_uint_gt(refused, 1000);
+	ck_assert_uint_gt(taken, 1000);
+	free(good);
+	world_fini(&w);
+}
+END_TEST
+
+START_TEST(state_of_another)
+{
+	static const struct {
+		u32 cpus, limit, lpi_bits;
+		bool ok;
+	} rows[] = { { 2, 96, 14, true },  { 3, 96, 14, false },
+		     { 1, 96, 14, false }, { 2, 64, 14, false },
+		     { 2, 96, 15, false }, { 2, 96, 0, false } };
+	struct gic_world from;
+	size_t size;
+	u8 *state;
+
+	world_init(&from, 2, 96, 14);
+	size = gic_state_size(from.gic);
+	state = malloc(size + 1);
+	ck_assert_ptr_nonnull(state);
+	gic_save(from.gic, state);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct gic_world w;
+		struct err e;
+		int err;
+
+		world_init(&w, rows[i].cpus, rows[i].limit, rows[i].lpi_bits);
+		ck_assert(!gic_restore(w.gic, state, size, &e) == rows[i].ok);
+		ck_assert(gic_restore(w.gic, state, size - 1, &e));
+		ck_assert(gic_restore(w.gic, state, size + 1, &e));
+		ck_assert(gic_restore(w.gic, state, 0, &e));
+		memory_ends_at(1);
+		err = gic_restore(w.gic, state, size, &e);
+		memory_ends_at(0);
+		ck_assert_int_eq(err, -ENOMEM);
+		world_fini(&w);
+	}
+	free(state);
+	world_fini(&from);
+}
+END_TEST
+
 /* 512 CPUs: each has its own. */
 START_TEST(many_cpus)
 {
@@ -1542,4 +1681,5 @@ UNIT_MAIN("gic", tables, create, create_short_of_memory, registers,
 	  priority_mask, groups, ends, split_end, sgi_targets, sgi_ranges,
 	  sgi_groups, sgi_taken, routes, one_of_n, one_of_n_leaving, asleep,
 	  lpi, lpi_configuration, lpi_tables, lpi_bits, lpi_no_memory,
-	  lpi_moves, reset, many_cpus)
+	  lpi_moves, reset, state_moves, state_changed, state_of_another,
+	  many_cpus)

@@ -540,6 +540,12 @@ static void do_lpi_table(struct pair *p)
 	c->lpi[i] ^= 1;
 }
 
+static void do_move(struct pair *p)
+{
+	if (!dice(16))
+		world_move(&p->w);
+}
+
 static void (*const things[])(struct pair *p) = {
 	do_bits,        do_bits,        do_bits,        do_group,
 	do_prio,        do_config,      do_route,       do_wire,
@@ -548,7 +554,7 @@ static void (*const things[])(struct pair *p) = {
 	do_acknowledge, do_acknowledge, do_acknowledge, do_end,
 	do_end,         do_end,         do_deactivate,  do_lpi,
 	do_lpi,         do_lpi,         do_lpi_all,     do_lpi_config,
-	do_lpi_switch,  do_lpi_table,
+	do_lpi_switch,  do_lpi_table,   do_move,
 };
 
 static void compare_cpu(struct pair *p, u32 cpu)

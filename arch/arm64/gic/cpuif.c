@@ -432,3 +432,15 @@ void icc_reset(struct gic_cpu *c)
 {
 	c->icc = (struct icc) { .bpr = { BPR0_MIN, BPR1_MIN } };
 }
+
+void icc_load(struct icc *icc, const struct gic_cpu_state *s)
+{
+	*icc = (struct icc) {
+		.pmr = s->pmr & GIC_PRIO_MASK,
+		.ctlr = (u32)(s->icc_ctlr & ICC_CTLR_BITS),
+		.bpr = { (u8)MAX(s->bpr[0] & ICC_BPR_BITS, BPR0_MIN),
+			 (u8)MAX(s->bpr[1] & ICC_BPR_BITS, BPR1_MIN) },
+		.on = { s->igrpen[0] & 1, s->igrpen[1] & 1 },
+		.apr = { s->apr[0], s->apr[1] },
+	};
+}

@@ -105,6 +105,7 @@ struct gic {
 };
 
 /* gicv3.c */
+void gic_reset_locked(struct gic *g);
 void gic_lock(struct gic *g);
 void gic_unlock(struct gic *g);
 void gic_touch(struct gic_cpu *c);
@@ -158,6 +159,8 @@ bool lpi_init(struct gic *g);
 void lpi_fini(struct gic *g);
 void lpi_reset(struct gic *g);
 void lpi_enable(struct gic_cpu *c);
+/* How many LPIs PROPBASER says there are, of those there are. */
+u32 lpi_count(const struct gic_cpu *c);
 void lpi_disable(struct gic_cpu *c);
 /* Read one again if the redistributor has LPIs enabled, or all. */
 void lpi_inv(struct gic_cpu *c, u32 intid);
@@ -165,6 +168,8 @@ void lpi_inv_all(struct gic_cpu *c);
 
 /* cpuif.c */
 void icc_reset(struct gic_cpu *c);
+/* As in @s, cut to what registers can hold. */
+void icc_load(struct icc *icc, const struct gic_cpu_state *s);
 /* Does it take part in 1 of N? Is it at leisure? */
 bool icc_takes_any(const struct gic_cpu *c, u32 group);
 bool icc_idle(const struct gic_cpu *c);

@@ -219,7 +219,7 @@ static bool fill_cpus(struct gic *g, struct err *e)
 	return ok;
 }
 
-static void reset_locked(struct gic *g)
+void gic_reset_locked(struct gic *g)
 {
 	spi_reset(g);
 	lpi_reset(g);
@@ -233,7 +233,7 @@ static void reset_locked(struct gic *g)
 void gic_reset(struct gic *g)
 {
 	gic_lock(g);
-	reset_locked(g);
+	gic_reset_locked(g);
 	gic_unlock(g);
 }
 

@@ -144,13 +144,19 @@ static void store_pending(struct gic_cpu *c)
 			    pending_table(c));
 }
 
+u32 lpi_count(const struct gic_cpu *c)
+{
+	u32 bits = (u32)FIELD_GET(GICR_PROPBASER_IDBITS, c->propbaser) + 1;
+
+	bits = MIN(bits, c->gic->setup.lpi_bits);
+	return bits < 14 ? 0 : (u32)BIT(bits) - GIC_LPI_FIRST;
+}
+
 void lpi_enable(struct gic_cpu *c)
 {
 	struct gic *g = c->gic;
-	u32 bits = (u32)FIELD_GET(GICR_PROPBASER_IDBITS, c->propbaser) + 1;
 
-	bits = MIN(bits, g->setup.lpi_bits);
-	c->lpis = bits < 14 ? 0 : (u32)BIT(bits) - GIC_LPI_FIRST;
+	c->lpis = lpi_count(c);
 	g->lpi_table = c->propbaser & GICR_PROPBASER_PA;
 	g->lpi_table_len = c->lpis;
 	configure_all(g);

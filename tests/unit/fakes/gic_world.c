@@ -19,30 +19,40 @@ static void output(void *ctx, u32 cpu, u32 out)
 	w->told++;
 }
 
-void world_init(struct gic_world *w, u32 cpus, u32 intid_limit, u32 lpi_bits)
+static struct gic *make(struct gic_world *w)
 {
 	u32 affinity[GIC_CPUS_MAX];
 	struct gic_setup s = {
-		.cpus = cpus,
+		.cpus = w->cpus,
 		.affinity = affinity,
-		.intid_limit = intid_limit,
-		.lpi_bits = lpi_bits,
-		.gicr_cpus = { (cpus + 1) / 2, cpus / 2 },
+		.intid_limit = w->intid_limit,
+		.lpi_bits = w->lpi_bits,
+		.gicr_cpus = { (w->cpus + 1) / 2, w->cpus / 2 },
 		.dma = dma_plain(&w->mem),
 		.output = output,
 		.ctx = w,
 	};
 	struct err e;
+	struct gic *g;
 
+	for (u32 i = 0; i < w->cpus; i++)
+		affinity[i] = world_affinity(i);
+	g = gic_create(&s, &e);
+	if (!g)
+		ck_abort_msg("%s", e.msg);
+	return g;
+}
+
+void world_init(struct gic_world *w, u32 cpus, u32 intid_limit, u32 lpi_bits)
+{
 	memset(w, 0, sizeof(*w));
 	w->cpus = cpus;
+	w->intid_limit = intid_limit;
+	w->lpi_bits = lpi_bits;
 	w->ram = calloc(1, WORLD_RAM_SIZE);
 	ck_assert_ptr_nonnull(w->ram);
 	ck_assert(!gmem_add(&w->mem, WORLD_RAM, WORLD_RAM_SIZE, w->ram));
-	for (u32 i = 0; i < cpus; i++)
-		affinity[i] = world_affinity(i);
-	w->gic = gic_create(&s, &e);
-	ck_assert_msg(w->gic, "%s", w->gic ? "" : e.msg);
+	w->gic = make(w);
 }
 
 void world_boot(struct gic_world *w)
@@ -59,6 +69,23 @@ void world_boot(struct gic_world *w)
 		icc_set(w, i, IGRPEN0, 1);
 		icc_set(w, i, IGRPEN1, 1);
 	}
+}
+
+void world_move(struct gic_world *w)
+{
+	size_t size = gic_state_size(w->gic);
+	void *state = malloc(size);
+	struct err e;
+
+	if (!state)
+		ck_abort_msg("out of memory");
+	gic_save(w->gic, state);
+	gic_destroy(w->gic);
+	memset(w->out, 0, sizeof(w->out));
+	w->gic = make(w);
+	if (gic_restore(w->gic, state, size, &e))
+		ck_abort_msg("%s", e.msg);
+	free(state);
 }
 
 void world_fini(struct gic_world *w)

@@ -82,7 +82,7 @@ struct gic_world {
 	struct gic *gic;
 	struct gmem mem;
 	u8 *ram;
-	u32 cpus;
+	u32 cpus, intid_limit, lpi_bits;
 	u32 out[GIC_CPUS_MAX];
 	u64 told; /* how often an output changed */
 };
@@ -94,6 +94,8 @@ void world_init(struct gic_world *w, u32 cpus, u32 intid_limit, u32 lpi_bits);
 /* And now as an operating system would have it: awake, both groups on, all
  * priorities let through, LPIs on if there are any. */
 void world_boot(struct gic_world *w);
+/* The GIC is another one now, with the same state. */
+void world_move(struct gic_world *w);
 void world_fini(struct gic_world *w);
 
 u64 gicd(struct gic_world *w, u32 off);
