@@ -114,6 +114,53 @@ bool its_translate(struct its *its, u32 dev, u32 event, u32 *lpi, u32 *cpu);
 /* A message: the sink gets an ITS_OP_INT. False if it goes nowhere. */
 bool its_send(struct its *its, u32 dev, u32 event);
 
+/*
+ * All there is to know of an ITS, for a snapshot: this and what follows it, in
+ * little-endian fields without holes, so its bytes may be kept.
+ *
+ *	struct its_state
+ *	struct its_dev_state	for each device mapped, ascending
+ *	struct its_coll_state	for each collection mapped, ascending
+ *	struct its_event_state	for each event mapped, ascending
+ */
+#define ITS_STATE_VERSION 1
+
+struct its_dev_state {
+	u32 dev, bits;
+};
+
+struct its_coll_state {
+	u32 coll, cpu;
+};
+
+struct its_event_state {
+	u32 dev, event, lpi, coll;
+};
+
+struct its_state {
+	u32 version, cpus, lpi_bits; /* as it was made */
+	u32 enabled;
+	u64 cbaser, cwriter, creadr;
+	u64 baser[2]; /* of devices, of collections; without what is fixed */
+	u32 last_error;
+	u32 devs, colls, events; /* how many follow */
+};
+
+/* How many bytes, and they. @to has room for so many, aligned for u64. Nothing
+ * is changed between the two: no CPU runs, no command is left to its_run. */
+size_t its_state_size(struct its *its);
+void its_save(struct its *its, void *to);
+
+/*
+ * Be as @its was when @len bytes of @from were saved of it, or of one made
+ * alike; the sink is told to forget and then of all that is mapped. -EINVAL and
+ * @e if no such ITS can be in that state, or -ENOMEM; it is as after a reset
+ * then. First levels of tables are not looked at. No CPU runs; if commands are
+ * left, setup.more is called.
+ */
+MUST_CHECK int its_restore(struct its *its, const void *from, size_t len,
+			   struct err *e);
+
 /* The error of the last command that was left out, as chapter 5 numbers them
  * (0x010801: MAPD_DEVICE_OOR), or ITS_UNKNOWN_COMMAND; 0: there was none since
  * the reset. */

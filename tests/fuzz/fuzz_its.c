@@ -9,6 +9,7 @@
 #include <belfry/gic.h>
 
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define RECORD     12
@@ -200,6 +201,23 @@ static void message(struct bench *b, const struct record *r)
 	assert(b->ints - before == there);
 }
 
+/* Be what another could have been; or refuse, and be as after a reset. */
+static void restore(struct bench *b, const struct record *r)
+{
+	size_t size = its_state_size(b->its);
+	u8 *state = malloc(size);
+	struct err e;
+
+	if (!state)
+		return;
+	its_save(b->its, state);
+	state[r->at % size] ^= r->spare;
+	state[r->val % size] ^= r->cpu;
+	if (its_restore(b->its, state, size, &e))
+		assert(its_state_size(b->its) == sizeof(struct its_state));
+	free(state);
+}
+
 static void step(struct bench *b, const struct record *r)
 {
 	switch (r->what & 7) {
@@ -221,7 +239,9 @@ static void step(struct bench *b, const struct record *r)
 		memset(b->ram + r->at, r->spare, 64);
 		break;
 	default:
-		if (r->at == 0xffff)
+		if (r->what & 0x80)
+			restore(b, r);
+		else if (r->at == 0xffff)
 			its_reset(b->its);
 		drain(b);
 		break;

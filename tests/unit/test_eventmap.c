@@ -86,6 +86,7 @@ static void step(struct eventmap *m, struct model *model, u32 n)
 	u32 i = dice(KEYS), key = key_of(i);
 	struct mapping *e = eventmap_find(m, key);
 
+	ck_assert_uint_eq(m->nr, model->nr);
 	ck_assert(!e == !model->value[i]);
 	ck_assert(!e || e->lpi == model->value[i]);
 	if (e && n / 500 % 2) {

@@ -116,28 +116,39 @@ static void sink_end(void *ctx)
 
 static void more(void *ctx)
 {
-	((struct bench *)ctx)->asked++;
+	struct bench *b = ctx;
+
+	if (b)
+		b->asked++;
 }
 
-static void create(struct bench *b, bool with_gic)
+static struct its *make(struct bench *b, struct its_sink sink)
 {
 	struct its_setup s = {
 		.cpus = CPUS,
 		.lpi_bits = 14,
 		.dma = dma_plain(&b->w.mem),
-		.sink = { sink_begin, sink_op, sink_end, b },
+		.sink = sink,
 		.more = more,
 		.ctx = b,
 	};
 	struct err e;
+	struct its *its = its_create(&s, &e);
+
+	ck_assert_ptr_nonnull(its);
+	return its;
+}
+
+static void create(struct bench *b, bool with_gic)
+{
+	struct its_sink sink = { sink_begin, sink_op, sink_end, b };
 
 	memset(b, 0, sizeof(*b));
 	world_init(&b->w, CPUS, 64, 14);
 	b->user = with_gic;
 	if (with_gic)
-		s.sink = gic_its_sink(b->w.gic);
-	b->its = its_create(&s, &e);
-	ck_assert_ptr_nonnull(b->its);
+		sink = gic_its_sink(b->w.gic);
+	b->its = make(b, sink);
 }
 
 static void fini(struct bench *b)
@@ -1118,6 +1129,146 @@ START_TEST(user)
 }
 END_TEST
 
+/* --- behind another ---------------------------------------------------- */
+
+/*
+ * A second ITS that does over again what the first tells its sink, by commands
+ * of its own in memory of its own: as `split` has the kernel's.
+ */
+#define HIDDEN_QUEUE 0x0ull
+#define HIDDEN_DEVS  0x100000ull
+#define HIDDEN_COLLS 0x180000ull
+#define HIDDEN_SIZE  0x200000ull
+#define FLAT_64K     (VALID | PAGE_64K | 7)
+
+struct hidden {
+	struct its *its;
+	struct gmem mem;
+	u8 *ram;
+	u32 at;
+	bool on;
+};
+
+static void nothing(void *ctx, const struct its_op *op)
+{
+}
+
+static void hidden_reg(struct hidden *h, u32 off, u32 size, u64 val)
+{
+	its_mmio.write(h->its, off, size, val);
+}
+
+static void hidden_run(struct hidden *h)
+{
+	hidden_reg(h, I_CWRITER, 8, h->at);
+	while (its_run(h->its))
+		;
+	ck_assert_uint_eq(its_mmio.read(h->its, I_CREADR, 8), h->at);
+	ck_assert_uint_eq(its_last_error(h->its), 0);
+}
+
+static void hidden_put(struct hidden *h, struct words c)
+{
+	memcpy(h->ram + HIDDEN_QUEUE + h->at, &c, sizeof(c));
+	h->at = (h->at + 32) % 0x10000;
+	if (h->at % 0x400 == 0)
+		hidden_run(h);
+}
+#define PUT(h, ...) hidden_put(h, (struct words)__VA_ARGS__)
+
+/* A table that was away for a moment is empty. */
+static void hidden_forget(struct hidden *h, u32 off, u64 table)
+{
+	hidden_run(h);
+	hidden_reg(h, I_CTLR, 4, 0);
+	hidden_reg(h, off, 8, 0);
+	hidden_reg(h, off, 8, table | FLAT_64K);
+	hidden_reg(h, I_CTLR, 4, 1);
+}
+
+static void hidden_op(void *ctx, const struct its_op *op)
+{
+	bool cpu = op->cpu != ITS_NO_CPU;
+	struct hidden *h = ctx;
+
+	switch (op->kind) {
+	case ITS_OP_ENABLE:
+	case ITS_OP_DISABLE:
+		h->on = op->kind == ITS_OP_ENABLE;
+		break;
+	case ITS_OP_FORGET_DEVICES:
+		hidden_forget(h, I_BASER0, HIDDEN_DEVS);
+		break;
+	case ITS_OP_FORGET_COLLECTIONS:
+		hidden_forget(h, I_BASER1, HIDDEN_COLLS);
+		break;
+	case ITS_OP_MAPD:
+		PUT(h, MAPD(op->dev, op->bits ? op->bits : 1, op->bits));
+		break;
+	case ITS_OP_MAPC:
+		PUT(h, MAPC(op->coll, cpu ? op->cpu : 0, cpu));
+		break;
+	case ITS_OP_MAPTI:
+		PUT(h, MAPTI(op->dev, op->event, op->lpi, op->coll));
+		break;
+	case ITS_OP_MOVI:
+		PUT(h, MOVI(op->dev, op->event, op->coll));
+		break;
+	case ITS_OP_MOVALL:
+		PUT(h, MOVALL(op->cpu, op->to));
+		break;
+	case ITS_OP_DISCARD:
+		PUT(h, DISCARD(op->dev, op->event));
+		break;
+	case ITS_OP_CLEAR:
+		PUT(h, CLEAR(op->dev, op->event));
+		break;
+	case ITS_OP_INV:
+		PUT(h, INV(op->dev, op->event));
+		break;
+	case ITS_OP_INT:
+		PUT(h, INT(op->dev, op->event));
+		break;
+	case ITS_OP_INVALL:
+		PUT(h, INVALL(op->coll));
+		break;
+	}
+}
+
+static void hidden_end(void *ctx)
+{
+	hidden_run(ctx);
+}
+
+static void hidden_init(struct hidden *h)
+{
+	struct its_setup s = {
+		.cpus = CPUS,
+		.lpi_bits = 14,
+		.dma = dma_plain(&h->mem),
+		.sink = { .op = nothing },
+	};
+	struct err e;
+
+	s.more = more;
+	memset(h, 0, sizeof(*h));
+	h->ram = calloc(1, HIDDEN_SIZE);
+	ck_assert_ptr_nonnull(h->ram);
+	ck_assert(!gmem_add(&h->mem, 0, HIDDEN_SIZE, h->ram));
+	h->its = its_create(&s, &e);
+	ck_assert_ptr_nonnull(h->its);
+	hidden_reg(h, I_BASER0, 8, HIDDEN_DEVS | FLAT_64K);
+	hidden_reg(h, I_BASER1, 8, HIDDEN_COLLS | FLAT_64K);
+	hidden_reg(h, I_CBASER, 8, VALID | HIDDEN_QUEUE | 15);
+	hidden_reg(h, I_CTLR, 4, 1);
+}
+
+static void hidden_fini(struct hidden *h)
+{
+	its_destroy(h->its);
+	free(h->ram);
+}
+
 /* --- any sequence ------------------------------------------------------ */
 
 /* The maps as plain arrays, of a few ids at the edges of what there is. */
@@ -1159,16 +1310,16 @@ static bool m_mapped(const struct model *m, u32 d, u32 e)
 	return m_dev_ok(m, d, e) && m->event[d][e].lpi;
 }
 
-static void m_check(struct bench *b, const struct model *m)
+static void m_check(struct its *its, const struct model *m, bool on)
 {
 	for (u32 d = 0; d < M_DEVS; d++)
 		for (u32 e = 0; e < M_EVENTS; e++) {
 			const struct m_event *ev = &m->event[d][e];
 			u32 lpi, cpu;
-			bool want = m->on && m_mapped(m, d, e) &&
+			bool want = on && m_mapped(m, d, e) &&
 				    m->cpu[ev->coll] != ITS_NO_CPU;
 
-			if (its_translate(b->its, m_dev[d], m_event[e], &lpi,
+			if (its_translate(its, m_dev[d], m_event[e], &lpi,
 					  &cpu) != want)
 				ck_abort_msg("device %u, event %u", m_dev[d],
 					     m_event[e]);
@@ -1233,14 +1384,38 @@ static void m_step(struct bench *b, struct model *m)
 	}
 }
 
+/* Another ITS takes over, and what is behind it hears of all anew. */
+static void m_move(struct bench *b, struct its_sink sink)
+{
+	size_t size = its_state_size(b->its);
+	void *state = malloc(size);
+	struct err e;
+
+	ck_assert_ptr_nonnull(state);
+	its_save(b->its, state);
+	its_destroy(b->its);
+	b->its = make(b, sink);
+	if (its_restore(b->its, state, size, &e))
+		ck_abort_msg("%s", e.msg);
+	free(state);
+}
+
 START_TEST(any_sequence)
 {
 	struct model m = { .on = true };
+	struct hidden h;
+	struct its_sink sink = { .op = hidden_op,
+				 .end = hidden_end,
+				 .ctx = &h };
 	struct bench b;
 
 	hush();
 	seed = 1;
 	create(&b, false);
+	its_destroy(b.its);
+	hidden_init(&h);
+	b.user = true;
+	b.its = make(&b, sink);
 	boot(&b);
 	for (u32 c = 0; c < M_COLLS; c++)
 		m.cpu[c] = ITS_NO_CPU;
@@ -1248,8 +1423,136 @@ START_TEST(any_sequence)
 		if (!m.on)
 			set_ctlr(&b, m.on = true);
 		m_step(&b, &m);
-		m_check(&b, &m);
+		if (!dice(50))
+			m_move(&b, sink);
+		m_check(b.its, &m, m.on);
+		m_check(h.its, &m, true);
+		ck_assert(h.on == m.on);
 	}
+	hidden_fini(&h);
+	fini(&b);
+}
+END_TEST
+
+/* --- state ------------------------------------------------------------- */
+
+/* Any byte changed: it is refused, and all is off; or it is a state that is the
+ * same once loaded. */
+static bool try_change(struct bench *b, u8 *bad, u8 *back, size_t size)
+{
+	struct err e = { 0 };
+	int err = its_restore(b->its, bad, size, &e);
+	size_t then = its_state_size(b->its);
+
+	ck_assert_uint_le(then, size);
+	its_save(b->its, back);
+	if (err) {
+		ck_assert_int_eq(err, -EINVAL);
+		its_reset(b->its);
+		its_save(b->its, bad);
+	}
+	ck_assert(err || then == size);
+	ck_assert_mem_eq(back, bad, then);
+	return !err;
+}
+
+START_TEST(state_changed)
+{
+	u32 refused = 0, taken = 0;
+	struct bench b;
+	size_t size;
+	u8 *good, *bad;
+
+	create(&b, false);
+	boot(&b);
+	map_some(&b);
+	size = its_state_size(b.its);
+	good = malloc(3 * size);
+	ck_assert_ptr_nonnull(good);
+	bad = good + size;
+	its_save(b.its, good);
+	for (size_t i = 0; i < 8 * size; i++) {
+		memcpy(bad, good, size);
+		bad[i / 8] ^= (u8)(1u << i % 8);
+		if (try_change(&b, bad, bad + size, size))
+			taken++;
+		else
+			refused++;
+	}
+	ck_assert_uint_gt(refused, 500);
+	ck_assert_uint_gt(taken, 50);
+	free(good);
+	fini(&b);
+}
+END_TEST
+
+START_TEST(state_of_another)
+{
+	static const struct {
+		u32 cpus, lpi_bits;
+		bool ok;
+	} others[] = { { CPUS, 14, true },
+		       { CPUS - 1, 14, false },
+		       { CPUS, 15, false } };
+	struct bench b;
+	u8 state[1024];
+	size_t size;
+
+	create(&b, false);
+	boot(&b);
+	map_some(&b);
+	size = its_state_size(b.its);
+	ck_assert_uint_lt(size, sizeof(state));
+	its_save(b.its, state);
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
+		struct its_setup s = { .cpus = others[i].cpus,
+				       .lpi_bits = others[i].lpi_bits,
+				       .sink = { .op = nothing } };
+		struct err e;
+		struct its *its = its_create(&s, &e);
+		int err;
+
+		ck_assert_ptr_nonnull(its);
+		ck_assert(!its_restore(its, state, size, &e) == others[i].ok);
+		ck_assert(its_restore(its, state, size - 1, &e));
+		ck_assert(its_restore(its, state, size + 1, &e));
+		ck_assert(its_restore(its, state, 8, &e));
+		memory_ends_at(1);
+		err = its_restore(its, state, size, &e);
+		memory_ends_at(0);
+		ck_assert_int_eq(err, -ENOMEM);
+		its_destroy(its);
+	}
+	fini(&b);
+}
+END_TEST
+
+/* Commands that were left are left, and somebody is told. */
+START_TEST(state_with_commands)
+{
+	struct bench b;
+	u8 state[1024];
+	struct err e;
+	size_t size;
+
+	create(&b, false);
+	boot(&b);
+	put(&b, &(struct words)MAPC(1, 1, true));
+	while (b.at < QUEUE_SIZE - 64)
+		put(&b, &(struct words)INVALL(1));
+	put(&b, &(struct words)MAPC(3, 3, true));
+	ring(&b);
+	ck_assert_uint_eq(b.asked, 1);
+	size = its_state_size(b.its);
+	ck_assert_uint_le(size, sizeof(state));
+	its_save(b.its, state);
+	its_reset(b.its);
+	ck_assert(!its_restore(b.its, state, size, &e));
+	ck_assert_uint_eq(b.asked, 2);
+	while (its_run(b.its))
+		;
+	ck_assert_uint_eq(reg(&b, I_CREADR), QUEUE_SIZE - 32);
+	ck_assert_uint_eq(b.ops[(b.nr - 1) % OPS_MAX].coll, 3);
 	fini(&b);
 }
 END_TEST
@@ -1257,4 +1560,5 @@ END_TEST
 UNIT_MAIN("its", lint, making, making_short_of_memory, registers, control,
 	  read_only_while_on, page_sizes, queue, queue_without_memory, shares,
 	  turn_of_unmapping, commands, messages, full, flat_tables, two_levels,
-	  first_level_without_memory, moved_tables, reset, user, any_sequence)
+	  first_level_without_memory, moved_tables, reset, user, any_sequence,
+	  state_changed, state_of_another, state_with_commands)

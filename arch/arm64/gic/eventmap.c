@@ -30,6 +30,7 @@ void eventmap_fini(struct eventmap *m)
 
 void eventmap_clear(struct eventmap *m)
 {
+	m->nr = 0;
 	m->root = NOTHING;
 	m->fresh_leaf = m->fresh_branch = 0;
 	m->free_leaf = m->free_branch = NOTHING;
@@ -151,6 +152,7 @@ struct mapping *eventmap_add(struct eventmap *m, u32 key)
 
 	if (i == NOTHING)
 		return NULL;
+	m->nr++;
 	m->leaves[i] = (struct mapping) { .key = key };
 	if (m->root == NOTHING)
 		m->root = i | (u32)LEAF;
@@ -189,4 +191,5 @@ void eventmap_remove(struct eventmap *m, u32 key)
 		m->root = NOTHING;
 	}
 	free_leaf(m, ref);
+	m->nr--;
 }

@@ -24,7 +24,7 @@ struct eventmap_branch {
 };
 
 struct eventmap {
-	u32 max;
+	u32 nr, max;
 	u32 root;
 	struct mapping *leaves;
 	struct eventmap_branch *branches;

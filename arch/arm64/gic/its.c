@@ -17,7 +17,12 @@
 /* Commands in one turn, so that no CPU is away for long: some 100 us. */
 #define TURN 256
 
-static void unlock(struct its *its)
+void its_lock(struct its *its)
+{
+	lock_take(&its->lock);
+}
+
+void its_unlock(struct its *its)
 {
 	const struct its_sink *s = &its->setup.sink;
 
@@ -44,12 +49,20 @@ static void emit_kind(struct its *its, enum its_op_kind kind)
 	its_emit(its, &op);
 }
 
-static u64 queue_size(const struct its *its)
+void its_enable(struct its *its, bool on)
+{
+	if (on == its->enabled)
+		return;
+	its->enabled = on;
+	emit_kind(its, on ? ITS_OP_ENABLE : ITS_OP_DISABLE);
+}
+
+u64 its_queue_size(const struct its *its)
 {
 	return (FIELD_GET(GITS_CBASER_SIZE, its->cbaser) + 1) * 4 * KIB;
 }
 
-static bool commands_left(const struct its *its)
+bool its_commands_left(const struct its *its)
 {
 	return its->enabled && (its->cbaser & GITS_CBASER_VALID) &&
 	       its->creadr != its->cwriter;
@@ -61,7 +74,7 @@ static void step(struct its *its)
 	u64 at = (its->cbaser & GITS_CBASER_PA) + its->creadr;
 	struct its_cmd c;
 
-	its->creadr = (its->creadr + sizeof(c)) % queue_size(its);
+	its->creadr = (its->creadr + sizeof(c)) % its_queue_size(its);
 	its->spent++;
 	if (dma_read(&its->setup.dma, at, &c, sizeof(c))) {
 		guest_fault(&its->faults, "no memory for commands at %#" PRIx64,
@@ -75,9 +88,9 @@ static void step(struct its *its)
 
 static bool turn(struct its *its)
 {
-	for (its->spent = 0; commands_left(its) && its->spent < TURN;)
+	for (its->spent = 0; its_commands_left(its) && its->spent < TURN;)
 		step(its);
-	return commands_left(its);
+	return its_commands_left(its);
 }
 
 static void run_or_ask(struct its *its)
@@ -90,9 +103,9 @@ bool its_run(struct its *its)
 {
 	bool left;
 
-	lock_take(&its->lock);
+	its_lock(its);
 	left = turn(its);
-	unlock(its);
+	its_unlock(its);
 	return left;
 }
 
@@ -107,12 +120,8 @@ static u64 ctlr_read(void *dev, u32 i)
 static void ctlr_write(void *dev, u32 i, u64 val, u64 mask)
 {
 	struct its *its = dev;
-	bool on = val & GITS_CTLR_ENABLED;
 
-	if (on == its->enabled)
-		return;
-	its->enabled = on;
-	emit_kind(its, on ? ITS_OP_ENABLE : ITS_OP_DISABLE);
+	its_enable(its, val & GITS_CTLR_ENABLED);
 	run_or_ask(its);
 }
 
@@ -160,7 +169,7 @@ static void cwriter_write(void *dev, u32 i, u64 val, u64 mask)
 	struct its *its = dev;
 	u64 to = reg_merge(its->cwriter, val, mask) & GITS_CMD_OFFSET;
 
-	if (to >= queue_size(its)) {
+	if (to >= its_queue_size(its)) {
 		guest_fault(&its->faults,
 			    "GITS_CWRITER beyond the queue: %#" PRIx64, to);
 		return;
@@ -246,9 +255,9 @@ static u64 its_read(void *dev, u64 off, u32 size)
 
 	if (off >= GITS_CONTROL_SIZE)
 		return 0;
-	lock_take(&its->lock);
+	its_lock(its);
 	ok = regbank_read(&its_bank, its, (u32)off, size, &val);
-	unlock(its);
+	its_unlock(its);
 	if (!ok)
 		guest_fault(&its->faults, "read of %u bytes at %#" PRIx64, size,
 			    off);
@@ -261,10 +270,10 @@ static void its_write(void *dev, u64 off, u32 size, u64 val)
 	struct its *its = dev;
 	bool ok;
 
-	lock_take(&its->lock);
+	its_lock(its);
 	ok = off < GITS_CONTROL_SIZE &&
 	     regbank_write(&its_bank, its, (u32)off, size, val);
-	unlock(its);
+	its_unlock(its);
 	if (!ok)
 		guest_fault(&its->faults, "write of %u bytes at %#" PRIx64,
 			    size, off);
@@ -282,9 +291,9 @@ bool its_translate(struct its *its, u32 dev, u32 event, u32 *lpi, u32 *cpu)
 	struct its_op op = { .kind = ITS_OP_INT, .dev = dev, .event = event };
 	bool there;
 
-	lock_take(&its->lock);
+	its_lock(its);
 	there = translate(its, &op);
-	unlock(its);
+	its_unlock(its);
 	*lpi = op.lpi;
 	*cpu = op.cpu;
 	return there;
@@ -295,11 +304,11 @@ bool its_send(struct its *its, u32 dev, u32 event)
 	struct its_op op = { .kind = ITS_OP_INT, .dev = dev, .event = event };
 	bool there;
 
-	lock_take(&its->lock);
+	its_lock(its);
 	there = translate(its, &op);
 	if (there)
 		its_emit(its, &op);
-	unlock(its);
+	its_unlock(its);
 	if (!there)
 		guest_fault(&its->faults,
 			    "a message of device %#x, event %#x, is lost", dev,
@@ -311,24 +320,27 @@ u32 its_last_error(struct its *its)
 {
 	u32 error;
 
-	lock_take(&its->lock);
+	its_lock(its);
 	error = its->last_error;
-	unlock(its);
+	its_unlock(its);
 	return error;
 }
 
-void its_reset(struct its *its)
+void its_reset_locked(struct its *its)
 {
-	lock_take(&its->lock);
-	if (its->enabled)
-		emit_kind(its, ITS_OP_DISABLE);
-	its->enabled = false;
+	its_enable(its, false);
 	its->cbaser = its->cwriter = its->creadr = 0;
 	memset(its->baser, 0, sizeof(its->baser));
 	its->last_error = 0;
 	forget_devices(its);
 	forget_collections(its);
-	unlock(its);
+}
+
+void its_reset(struct its *its)
+{
+	its_lock(its);
+	its_reset_locked(its);
+	its_unlock(its);
 }
 
 static bool setup_ok(const struct its_setup *s, struct err *e)

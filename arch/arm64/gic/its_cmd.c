@@ -94,73 +94,98 @@ static void forget_events(struct its *its, u32 dev)
 	}
 }
 
+void its_map_dev(struct its *its, u32 dev, u32 bits)
+{
+	struct its_op op = { .kind = ITS_OP_MAPD, .dev = dev, .bits = bits };
+
+	forget_events(its, dev);
+	its->dev_bits[dev] = (u8)bits;
+	its_emit(its, &op);
+}
+
 static u32 mapd(struct its *its, const struct its_cmd *c)
 {
-	struct its_op op = { .kind = ITS_OP_MAPD, .dev = cmd_dev(c) };
+	bool valid = c->word[2] & CMD_2_VALID;
+	u32 bits = (u32)FIELD_GET(CMD_1_SIZE, c->word[1]) + 1;
 
-	if (!its_table_has(its, ITS_DEV_TABLE, op.dev))
+	if (!its_table_has(its, ITS_DEV_TABLE, cmd_dev(c)))
 		return DEVICE_OOR;
-	if (c->word[2] & CMD_2_VALID)
-		op.bits = (u32)FIELD_GET(CMD_1_SIZE, c->word[1]) + 1;
-	if (op.bits > ITS_BITS)
+	if (valid && bits > ITS_BITS)
 		return SIZE_OOR;
-	forget_events(its, op.dev);
-	its->dev_bits[op.dev] = (u8)op.bits;
-	its_emit(its, &op);
+	its_map_dev(its, cmd_dev(c), valid ? bits : 0);
 	return 0;
+}
+
+void its_map_coll(struct its *its, u32 coll, u32 cpu)
+{
+	struct its_op op = { .kind = ITS_OP_MAPC, .coll = coll, .cpu = cpu };
+
+	its->coll_cpu[coll] = cpu == ITS_NO_CPU ? COLL_UNMAPPED : (u16)cpu;
+	its_emit(its, &op);
 }
 
 static u32 mapc(struct its *its, const struct its_cmd *c)
 {
-	struct its_op op = { .kind = ITS_OP_MAPC, .coll = cmd_coll(c) };
 	u64 target = FIELD_GET(CMD_2_TARGET, c->word[2]);
 	bool valid = c->word[2] & CMD_2_VALID;
 
 	if (valid && target >= its->setup.cpus)
 		return SIZE_OOR;
-	if (!its_table_has(its, ITS_COLL_TABLE, op.coll))
+	if (!its_table_has(its, ITS_COLL_TABLE, cmd_coll(c)))
 		return COLLECTION_OOR;
-	its->coll_cpu[op.coll] = valid ? (u16)target : COLL_UNMAPPED;
-	op.cpu = coll_cpu(its, op.coll);
-	its_emit(its, &op);
+	its_map_coll(its, cmd_coll(c), valid ? (u32)target : ITS_NO_CPU);
+	return 0;
+}
+
+static u32 check_mapping(const struct its *its, const struct its_op *op)
+{
+	u32 bad = check_event(its, op->dev, op->event);
+
+	if (bad)
+		return bad;
+	if (!its_table_covers(its, ITS_COLL_TABLE, op->coll))
+		return COLLECTION_OOR;
+	if (op->lpi < ITS_LPI_FIRST || op->lpi >> its->setup.lpi_bits)
+		return PHYSICALID_OOR;
 	return 0;
 }
 
 /* There is room for every LPI once; who maps some twice may run out of it. */
-static u32 map_event(struct its *its, const struct its_cmd *c, u32 lpi)
+u32 its_map_event(struct its *its, u32 dev, u32 event, u32 lpi, u32 coll)
 {
-	struct its_op op = op_of(c, ITS_OP_MAPTI);
-	u32 bad = check_event(its, op.dev, op.event);
-	u32 key = event_key(op.dev, op.event);
+	struct its_op op = { .kind = ITS_OP_MAPTI,
+			     .dev = dev,
+			     .event = event,
+			     .lpi = lpi,
+			     .coll = coll };
+	u32 bad = check_mapping(its, &op), key = event_key(dev, event);
 	struct mapping *m;
 
-	op.coll = cmd_coll(c);
-	if (!its_table_covers(its, ITS_COLL_TABLE, op.coll) && !bad)
-		bad = COLLECTION_OOR;
 	if (bad)
 		return bad;
-	if (lpi < ITS_LPI_FIRST || lpi >> its->setup.lpi_bits)
-		return PHYSICALID_OOR;
 	if (eventmap_find(&its->events, key))
 		return 0;
 	m = eventmap_add(&its->events, key);
 	if (!m)
 		return ID_OOR;
-	m->lpi = op.lpi = lpi;
-	m->coll = op.coll;
-	op.cpu = coll_cpu(its, op.coll);
+	m->lpi = lpi;
+	m->coll = coll;
+	op.cpu = coll_cpu(its, coll);
 	its_emit(its, &op);
 	return 0;
 }
 
 static u32 mapti(struct its *its, const struct its_cmd *c)
 {
-	return map_event(its, c, (u32)FIELD_GET(CMD_1_LPI, c->word[1]));
+	return its_map_event(its, cmd_dev(c), cmd_event(c),
+			     (u32)FIELD_GET(CMD_1_LPI, c->word[1]),
+			     cmd_coll(c));
 }
 
 static u32 mapi(struct its *its, const struct its_cmd *c)
 {
-	return map_event(its, c, cmd_event(c));
+	return its_map_event(its, cmd_dev(c), cmd_event(c), cmd_event(c),
+			     cmd_coll(c));
 }
 
 static u32 movi(struct its *its, const struct its_cmd *c)

@@ -48,6 +48,12 @@ static inline u32 event_key(u32 dev, u32 event)
 }
 
 /* its.c */
+void its_lock(struct its *its);
+void its_unlock(struct its *its);
+void its_enable(struct its *its, bool on);
+void its_reset_locked(struct its *its);
+u64 its_queue_size(const struct its *its);
+bool its_commands_left(const struct its *its);
 void its_emit(struct its *its, const struct its_op *op);
 
 /* its_table.c: is there such an id? Of those that are to be mapped, the first
@@ -58,6 +64,11 @@ bool its_table_has(const struct its *its, enum its_table t, u32 id);
 /* its_cmd.c */
 /* Where the event goes: fills in lpi, coll and cpu. 0, or what is wrong. */
 u32 its_find(struct its *its, struct its_op *op);
+/* Map, and tell the sink. That there are such ids is checked already, but for
+ * those of an event: 0, or what is wrong. */
+void its_map_dev(struct its *its, u32 dev, u32 bits);
+void its_map_coll(struct its *its, u32 coll, u32 cpu);
+u32 its_map_event(struct its *its, u32 dev, u32 event, u32 lpi, u32 coll);
 void its_cmd_run(struct its *its, const struct its_cmd *c);
 
 #endif

@@ -1,0 +1,221 @@
+/*
+ * An ITS as data, and back.
+ *
+ * What is mapped is mapped again as its commands would, so that the sink hears
+ * of it. What then is there has to be what was given, or it was no state of
+ * such an ITS.
+ */
+#include "its_priv.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* There is no big-endian host; fields are copied as they are. */
+static_assert(__BYTE_ORDER == __LITTLE_ENDIAN, "state is little endian");
+static_assert(sizeof(struct its_state) == 72, "no holes");
+
+/* The parts, one behind the other. */
+struct parts {
+	struct its_state *head;
+	struct its_dev_state *devs;
+	struct its_coll_state *colls;
+	struct its_event_state *events;
+};
+
+static struct parts parts_of(void *state)
+{
+	struct parts p = { .head = state };
+
+	p.devs = (struct its_dev_state *)(p.head + 1);
+	p.colls = (struct its_coll_state *)(p.devs + p.head->devs);
+	p.events = (struct its_event_state *)(p.colls + p.head->colls);
+	return p;
+}
+
+static size_t size_of(const struct its_state *s)
+{
+	return sizeof(*s) + s->devs * sizeof(struct its_dev_state) +
+	       s->colls * sizeof(struct its_coll_state) +
+	       s->events * sizeof(struct its_event_state);
+}
+
+static struct its_state head_of(const struct its *its)
+{
+	struct its_state s = {
+		.version = ITS_STATE_VERSION,
+		.cpus = its->setup.cpus,
+		.lpi_bits = its->setup.lpi_bits,
+		.enabled = its->enabled,
+		.cbaser = its->cbaser,
+		.cwriter = its->cwriter,
+		.creadr = its->creadr,
+		.baser = { its->baser[ITS_DEV_TABLE],
+			   its->baser[ITS_COLL_TABLE] },
+		.last_error = its->last_error,
+	};
+
+	for (u32 i = 0; i < ITS_DEVS; i++)
+		s.devs += its->dev_bits[i] != 0;
+	for (u32 i = 0; i < ITS_COLLS; i++)
+		s.colls += its->coll_cpu[i] != COLL_UNMAPPED;
+	s.events = its->events.nr;
+	return s;
+}
+
+size_t its_state_size(struct its *its)
+{
+	struct its_state s;
+
+	its_lock(its);
+	s = head_of(its);
+	its_unlock(its);
+	return size_of(&s);
+}
+
+static struct its_event_state event_state(const struct mapping *m)
+{
+	return (struct its_event_state) { .dev = m->key >> ITS_BITS,
+					  .event = m->key & 0xffff,
+					  .lpi = m->lpi,
+					  .coll = m->coll };
+}
+
+static void save(const struct its *its, void *to)
+{
+	const struct mapping *m = eventmap_next(&its->events, 0);
+	struct its_state head = head_of(its);
+	struct parts p;
+
+	memcpy(to, &head, sizeof(head));
+	p = parts_of(to);
+	for (u32 i = 0; i < ITS_DEVS; i++)
+		if (its->dev_bits[i])
+			*p.devs++ =
+				(struct its_dev_state) { i, its->dev_bits[i] };
+	for (u32 i = 0; i < ITS_COLLS; i++)
+		if (its->coll_cpu[i] != COLL_UNMAPPED)
+			*p.colls++ =
+				(struct its_coll_state) { i, its->coll_cpu[i] };
+	for (u32 i = 0; i < head.events; i++) {
+		p.events[i] = event_state(m);
+		m = eventmap_next(&its->events, m->key + 1);
+	}
+}
+
+void its_save(struct its *its, void *to)
+{
+	its_lock(its);
+	save(its, to);
+	its_unlock(its);
+}
+
+static bool load_registers(struct its *its, const struct its_state *s)
+{
+	its->cbaser = s->cbaser & GITS_CBASER_BITS;
+	its->cwriter = s->cwriter & GITS_CMD_OFFSET;
+	its->creadr = s->creadr & GITS_CMD_OFFSET;
+	its->last_error = s->last_error;
+	for (u32 i = 0; i < ITS_TABLES; i++) {
+		its->baser[i] = s->baser[i] & GITS_BASER_BITS;
+		if (FIELD_GET(GITS_BASER_PAGE, s->baser[i]) >
+		    GITS_BASER_PAGE_64K)
+			return false;
+	}
+	return its->cwriter < its_queue_size(its) &&
+	       its->creadr < its_queue_size(its);
+}
+
+static bool load_dev(struct its *its, const struct its_dev_state *s)
+{
+	if (!its_table_covers(its, ITS_DEV_TABLE, s->dev) || !s->bits ||
+	    s->bits > ITS_BITS)
+		return false;
+	its_map_dev(its, s->dev, s->bits);
+	return true;
+}
+
+static bool load_coll(struct its *its, const struct its_coll_state *s)
+{
+	if (!its_table_covers(its, ITS_COLL_TABLE, s->coll) ||
+	    s->cpu >= its->setup.cpus)
+		return false;
+	its_map_coll(its, s->coll, s->cpu);
+	return true;
+}
+
+static bool load_event(struct its *its, const struct its_event_state *s)
+{
+	return !its_map_event(its, s->dev, s->event, s->lpi, s->coll);
+}
+
+static bool load_all(struct its *its, void *from)
+{
+	struct parts p = parts_of(from);
+	bool ok = load_registers(its, p.head);
+
+	for (u32 i = 0; ok && i < p.head->devs; i++)
+		ok = load_dev(its, &p.devs[i]);
+	for (u32 i = 0; ok && i < p.head->colls; i++)
+		ok = load_coll(its, &p.colls[i]);
+	for (u32 i = 0; ok && i < p.head->events; i++)
+		ok = load_event(its, &p.events[i]);
+	if (ok)
+		its_enable(its, p.head->enabled & 1);
+	return ok;
+}
+
+/* Is it of one made alike, and as long as it says? */
+static bool alike(const struct its *its, const struct its_state *s, size_t len)
+{
+	return len >= sizeof(*s) && s->version == ITS_STATE_VERSION &&
+	       s->cpus == its->setup.cpus &&
+	       s->lpi_bits == its->setup.lpi_bits && s->devs <= ITS_DEVS &&
+	       s->colls <= ITS_COLLS && s->events <= its->events.max &&
+	       len == size_of(s);
+}
+
+/* @given is our copy, and @back as large. */
+static bool try_load(struct its *its, void *given, void *back, size_t len)
+{
+	struct its_state head;
+
+	if (!alike(its, given, len) || !load_all(its, given))
+		return false;
+	head = head_of(its);
+	if (size_of(&head) != len)
+		return false;
+	save(its, back);
+	return !memcmp(given, back, len);
+}
+
+/* Twice, and never so little that there is no head. */
+static u8 *two_copies(const void *from, size_t len)
+{
+	u8 *copies = calloc(2, MAX(len, sizeof(struct its_state)));
+
+	if (copies)
+		memcpy(copies, from, len);
+	return copies;
+}
+
+int its_restore(struct its *its, const void *from, size_t len, struct err *e)
+{
+	u8 *given = two_copies(from, len);
+	bool ok;
+
+	its_lock(its);
+	its_reset_locked(its);
+	ok = given && try_load(its, given, given + len, len);
+	if (!ok)
+		its_reset_locked(its);
+	else if (its_commands_left(its))
+		its->setup.more(its->setup.ctx);
+	its_unlock(its);
+	free(given);
+	if (!given)
+		return err_set(e, -ENOMEM, "ITS: out of memory");
+	return ok ? 0
+		  : err_set(e, -EINVAL,
+			    "ITS: what was saved is no state of this one");
+}
