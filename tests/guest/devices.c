@@ -69,6 +69,7 @@ bool test_rng(const char *arg)
 #define DISK    "/dev/vda"
 #define BLOCK   4096
 #define BLOCKS  2048 /* of the disk, from its beginning */
+#define AT_ONCE 64   /* that are read back */
 #define WRITERS 4
 
 /* What a block holds: its own number, that of the write, and data of both. */
@@ -156,27 +157,35 @@ static u64 all_writes(const struct writer *w)
 	return n;
 }
 
-/* Each block is whole; what @w wrote is the last that was completed, or one
- * that was begun after it. */
+/* The block is whole; if @w wrote there, it is what was completed last, or what
+ * was begun after that. */
+static bool check_block(const struct block *b, u32 i, const struct writer *w)
+{
+	const struct writer *by = w ? &w[i / (BLOCKS / WRITERS)] : NULL;
+	u32 at = i % (BLOCKS / WRITERS);
+
+	if (!block_is_whole(b, i))
+		return wrong("block %u is not whole", i);
+	if (by && by->done[at] &&
+	    (b->seq < by->done[at] || b->seq > by->begun[at]))
+		return wrong("block %u is of write %llu, not %llu", i,
+			     (unsigned long long)b->seq,
+			     (unsigned long long)by->done[at]);
+	return true;
+}
+
 static bool check_blocks(const struct writer *w)
 {
-	struct block *b = aligned_alloc(BLOCK, sizeof(*b));
+	struct block *b = aligned_alloc(BLOCK, AT_ONCE * sizeof(*b));
 	int fd = open(DISK, O_RDONLY | O_DIRECT | O_CLOEXEC);
 	bool ok = b && fd >= 0;
 
 	for (u32 i = 0; ok && i < BLOCKS; i++) {
-		u32 at = i % (BLOCKS / WRITERS);
-		const struct writer *by = w ? &w[i / (BLOCKS / WRITERS)] : NULL;
-
-		if (pread(fd, b, BLOCK, (off_t)i * BLOCK) != BLOCK)
-			ok = wrong("block %u: %s", i, strerror(errno));
-		else if (!block_is_whole(b, i))
-			ok = wrong("block %u is not whole", i);
-		else if (by && by->done[at] &&
-			 (b->seq < by->done[at] || b->seq > by->begun[at]))
-			ok = wrong("block %u is of write %llu, not %llu", i,
-				   (unsigned long long)b->seq,
-				   (unsigned long long)by->done[at]);
+		if (i % AT_ONCE == 0)
+			ok = pread(fd, b, AT_ONCE * BLOCK, (off_t)i * BLOCK) ==
+				     AT_ONCE * BLOCK ||
+			     wrong("block %u: %s", i, strerror(errno));
+		ok = ok && check_block(&b[i % AT_ONCE], i, w);
 	}
 	close(fd);
 	free(b);
