@@ -169,8 +169,8 @@ void gic_save(struct gic *g, void *to);
 
 /*
  * Be as @g was when @len bytes of @from were saved of it, or of one made alike.
- * -EINVAL and @e if no such GIC can be in that state, or -ENOMEM; it is as
- * after a reset then. No CPU runs. 1-of-N SPIs that wait may go to another CPU.
+ * -EINVAL and @e if no such GIC can be in that state, or -ENOMEM; nothing has
+ * changed then. No CPU runs. 1-of-N SPIs that wait may go to another CPU.
  */
 MUST_CHECK int gic_restore(struct gic *g, const void *from, size_t len,
 			   struct err *e);

@@ -154,9 +154,9 @@ void its_save(struct its *its, void *to);
 /*
  * Be as @its was when @len bytes of @from were saved of it, or of one made
  * alike; the sink is told to forget and then of all that is mapped. -EINVAL and
- * @e if no such ITS can be in that state, or -ENOMEM; it is as after a reset
- * then. First levels of tables are not looked at. No CPU runs; if commands are
- * left, setup.more is called.
+ * @e if no such ITS can be in that state, or -ENOMEM; nothing has changed then,
+ * though the sink may have been told of it anew. First levels of tables are not
+ * looked at. No CPU runs; if commands are left, setup.more is called.
  */
 MUST_CHECK int its_restore(struct its *its, const void *from, size_t len,
 			   struct err *e);

@@ -201,20 +201,24 @@ static void message(struct bench *b, const struct record *r)
 	assert(b->ints - before == there);
 }
 
-/* Be what another could have been; or refuse, and be as after a reset. */
+/* Be what another could have been; or refuse, and be as before. */
 static void restore(struct bench *b, const struct record *r)
 {
 	size_t size = its_state_size(b->its);
-	u8 *state = malloc(size);
+	u8 *state = malloc(2 * size);
 	struct err e;
 
 	if (!state)
 		return;
 	its_save(b->its, state);
+	memcpy(state + size, state, size);
 	state[r->at % size] ^= r->spare;
 	state[r->val % size] ^= r->cpu;
-	if (its_restore(b->its, state, size, &e))
-		assert(its_state_size(b->its) == sizeof(struct its_state));
+	if (its_restore(b->its, state, size, &e)) {
+		assert(its_state_size(b->its) == size);
+		its_save(b->its, state);
+		assert(!memcmp(state, state + size, size));
+	}
 	free(state);
 }
 

@@ -1436,23 +1436,21 @@ END_TEST
 
 /* --- state ------------------------------------------------------------- */
 
-/* Any byte changed: it is refused, and all is off; or it is a state that is the
- * same once loaded. */
-static bool try_change(struct bench *b, u8 *bad, u8 *back, size_t size)
+/* Any bit changed: it is refused, and nothing has changed; or it is a state
+ * that is the same once loaded. */
+static bool try_change(struct bench *b, const u8 *bad, u8 *back,
+		       const u8 *before, size_t size)
 {
 	struct err e = { 0 };
 	int err = its_restore(b->its, bad, size, &e);
-	size_t then = its_state_size(b->its);
 
-	ck_assert_uint_le(then, size);
+	if (its_state_size(b->its) != size)
+		ck_abort_msg("another size");
 	its_save(b->its, back);
-	if (err) {
-		ck_assert_int_eq(err, -EINVAL);
-		its_reset(b->its);
-		its_save(b->its, bad);
-	}
-	ck_assert(err || then == size);
-	ck_assert_mem_eq(back, bad, then);
+	if (err && err != -EINVAL)
+		ck_abort_msg("%s", e.msg);
+	if (memcmp(back, err ? before : bad, size))
+		ck_abort_msg("%s is not the same", err ? "before" : "it");
 	return !err;
 }
 
@@ -1474,14 +1472,108 @@ START_TEST(state_changed)
 	for (size_t i = 0; i < 8 * size; i++) {
 		memcpy(bad, good, size);
 		bad[i / 8] ^= (u8)(1u << i % 8);
-		if (try_change(&b, bad, bad + size, size))
-			taken++;
-		else
+		if (!try_change(&b, bad, bad + size, good, size)) {
 			refused++;
+			continue;
+		}
+		taken++;
+		if (!try_change(&b, good, bad + size, good, size))
+			ck_abort_msg("not as it was, after bit %zu", i);
 	}
 	ck_assert_uint_gt(refused, 500);
 	ck_assert_uint_gt(taken, 50);
 	free(good);
+	fini(&b);
+}
+END_TEST
+
+/* Changes to the state map_some() makes: two devices, two collections, three
+ * events. */
+#define HEAD(field) offsetof(struct its_state, field)
+#define DEV(i, field)                                                    \
+	(sizeof(struct its_state) + (i) * sizeof(struct its_dev_state) + \
+	 offsetof(struct its_dev_state, field))
+#define COLL(i, field)                                       \
+	(DEV(2, dev) + (i) * sizeof(struct its_coll_state) + \
+	 offsetof(struct its_coll_state, field))
+#define EVENT(i, field)                                         \
+	(COLL(2, coll) + (i) * sizeof(struct its_event_state) + \
+	 offsetof(struct its_event_state, field))
+
+static const struct {
+	size_t at;
+	u8 val;
+	bool ok;
+} changes[] = {
+	{ HEAD(version), 2, false },
+	{ HEAD(cpus), CPUS + 1, false },
+	{ HEAD(lpi_bits), 15, false },
+	{ HEAD(enabled), 0, true },
+	{ HEAD(enabled), 2, false },
+	{ HEAD(cbaser) + 1, 1, false }, /* bits 9:8 */
+	{ HEAD(cbaser) + 7, 0, true },
+	{ HEAD(cwriter), 0x20, true },
+	{ HEAD(cwriter), 0x21, false },
+	{ HEAD(cwriter) + 1, 0x20, false },
+	{ HEAD(creadr), 0x10, false },
+	{ HEAD(creadr) + 1, 0x20, false },
+	{ HEAD(baser[0]), 1, true },
+	{ HEAD(baser[0]) + 1, 3, false }, /* pages of a size there is not */
+	{ HEAD(baser[0]) + 7, 0, false }, /* no table, but devices */
+	{ HEAD(baser[1]) + 6, 7, false },
+	{ HEAD(last_error), 1, true },
+	{ HEAD(devs), 1, false },
+	{ HEAD(devs), 3, false },
+	{ HEAD(devs) + 3, 0x80, false },
+	{ HEAD(colls), 3, false },
+	{ HEAD(events), 4, false },
+	{ HEAD(events) + 3, 1, false },
+	{ DEV(1, dev), 10, true },
+	{ DEV(1, dev), 8, false },     /* twice */
+	{ DEV(1, dev), 7, false },     /* not ascending */
+	{ DEV(1, dev) + 1, 2, false }, /* beyond the table */
+	{ DEV(1, dev) + 2, 1, false },
+	{ DEV(1, bits), 1, true },
+	{ DEV(1, bits), 0, false },
+	{ DEV(1, bits), 17, false },
+	{ DEV(0, bits), 2, false }, /* events 4 and 5 are beyond */
+	{ COLL(1, coll), 3, true },
+	{ COLL(1, coll) + 1, 2, false },
+	{ COLL(1, cpu), CPUS - 1, true },
+	{ COLL(1, cpu), CPUS, false },
+	{ EVENT(2, event), 31, true },
+	{ EVENT(2, event), 32, false },
+	{ EVENT(2, event), 4, false },   /* twice */
+	{ EVENT(2, dev), 7, false },     /* not mapped */
+	{ EVENT(2, lpi) + 1, 0, false }, /* no LPI */
+	{ EVENT(2, lpi) + 1, 0x40, false },
+	{ EVENT(2, coll), 9, true },
+	{ EVENT(2, coll) + 1, 2, false },
+};
+
+START_TEST(state_refused)
+{
+	u8 good[512], bad[512];
+	struct bench b;
+	size_t size;
+
+	create(&b, false);
+	boot(&b);
+	map_some(&b);
+	size = its_state_size(b.its);
+	ck_assert_uint_eq(size, EVENT(3, dev));
+	its_save(b.its, good);
+	for (size_t i = 0; i < ARRAY_SIZE(changes); i++) {
+		struct err e;
+
+		memcpy(bad, good, size);
+		bad[changes[i].at] = changes[i].val;
+		ck_assert_msg(!its_restore(b.its, bad, size, &e) ==
+				      changes[i].ok,
+			      "%zu", i);
+		/* Whatever it has been, it can be this again. */
+		ck_assert(!its_restore(b.its, good, size, &e));
+	}
 	fini(&b);
 }
 END_TEST
@@ -1561,4 +1653,4 @@ UNIT_MAIN("its", lint, making, making_short_of_memory, registers, control,
 	  read_only_while_on, page_sizes, queue, queue_without_memory, shares,
 	  turn_of_unmapping, commands, messages, full, flat_tables, two_levels,
 	  first_level_without_memory, moved_tables, reset, user, any_sequence,
-	  state_changed, state_of_another, state_with_commands)
+	  state_changed, state_refused, state_of_another, state_with_commands)

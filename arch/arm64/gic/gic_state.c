@@ -1,8 +1,8 @@
 /*
  * A GIC as data, and back.
  *
- * What is loaded is first cut to what registers can hold; if that is not what
- * was given, it was no state of such a GIC.
+ * What is loaded is cut to what registers can hold; if what is then saved is
+ * not what was given, it was no state of such a GIC.
  */
 #include "gic_priv.h"
 
@@ -181,7 +181,7 @@ static void spis_load(struct gic *g, const struct gic_state *s)
 	}
 }
 
-/* After a reset, so no SPI is in a set yet. */
+/* After a reset, so no SPI is in a set yet, and all CPUs are looked at. */
 static void load(struct gic *g, void *from)
 {
 	const struct gic_state *s = from;
@@ -195,7 +195,6 @@ static void load(struct gic *g, void *from)
 		lpis_load(g, from);
 	for (u32 i = 0; i < GIC_BANKS; i++)
 		spi_review(g, i, g->spis.bank[i].exists);
-	gic_touch_all(g);
 }
 
 void gic_save(struct gic *g, void *to)
@@ -205,42 +204,33 @@ void gic_save(struct gic *g, void *to)
 	gic_unlock(g);
 }
 
-/* Is it of one made alike? */
-static bool alike(const struct gic *g, const struct gic_state *s, size_t len)
-{
-	return len == gic_state_size(g) && s->version == GIC_STATE_VERSION &&
-	       s->cpus == g->setup.cpus &&
-	       s->intid_limit == g->setup.intid_limit &&
-	       s->lpi_bits == g->setup.lpi_bits;
-}
-
 /* @given is our copy, and @back as large. */
-static bool try_load(struct gic *g, void *given, void *back, size_t len)
+static bool try_load(struct gic *g, void *given, void *back, size_t size)
 {
-	if (!alike(g, given, len))
-		return false;
+	gic_reset_locked(g);
 	load(g, given);
 	save(g, back);
-	return !memcmp(given, back, len);
+	return !memcmp(given, back, size);
 }
 
 int gic_restore(struct gic *g, const void *from, size_t len, struct err *e)
 {
 	size_t size = gic_state_size(g);
-	u8 *given = calloc(2, size);
-	bool ok;
+	u8 *given = calloc(3, size), *back = given + size, *old = back + size;
+	bool ok = len == size;
 
-	gic_lock(g);
-	gic_reset_locked(g);
-	if (given)
-		memcpy(given, from, MIN(len, size));
-	ok = given && try_load(g, given, given + size, len);
-	if (!ok)
-		gic_reset_locked(g);
-	gic_unlock(g);
-	free(given);
 	if (!given)
 		return err_set(e, -ENOMEM, "GIC: out of memory");
+	memcpy(given, from, MIN(len, size));
+	gic_lock(g);
+	save(g, old);
+	if (ok && !try_load(g, given, back, size)) {
+		gic_reset_locked(g);
+		load(g, old);
+		ok = false;
+	}
+	gic_unlock(g);
+	free(given);
 	return ok ? 0
 		  : err_set(e, -EINVAL,
 			    "GIC: what was saved is no state of this one");

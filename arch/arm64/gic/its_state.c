@@ -2,7 +2,7 @@
  * An ITS as data, and back.
  *
  * What is mapped is mapped again as its commands would, so that the sink hears
- * of it. What then is there has to be what was given, or it was no state of
+ * of it. What is then saved has to be what was given, or it was no state of
  * such an ITS.
  */
 #include "its_priv.h"
@@ -165,51 +165,58 @@ static bool load_all(struct its *its, void *from)
 	return ok;
 }
 
-/* Is it of one made alike, and as long as it says? */
-static bool alike(const struct its *its, const struct its_state *s, size_t len)
+/* Is it as long as it says? */
+static bool long_enough(const struct its *its, const struct its_state *s,
+			size_t len)
 {
-	return len >= sizeof(*s) && s->version == ITS_STATE_VERSION &&
-	       s->cpus == its->setup.cpus &&
-	       s->lpi_bits == its->setup.lpi_bits && s->devs <= ITS_DEVS &&
+	return len >= sizeof(*s) && s->devs <= ITS_DEVS &&
 	       s->colls <= ITS_COLLS && s->events <= its->events.max &&
 	       len == size_of(s);
 }
 
-/* @given is our copy, and @back as large. */
+/* @given is our copy, and @back as large: no more is mapped than is in it. */
 static bool try_load(struct its *its, void *given, void *back, size_t len)
 {
-	struct its_state head;
-
-	if (!alike(its, given, len) || !load_all(its, given))
-		return false;
-	head = head_of(its);
-	if (size_of(&head) != len)
+	its_reset_locked(its);
+	if (!load_all(its, given))
 		return false;
 	save(its, back);
 	return !memcmp(given, back, len);
 }
 
-/* Twice, and never so little that there is no head. */
-static u8 *two_copies(const void *from, size_t len)
+/* Be as given, or as before; @old has room for that. */
+static bool load_or_not(struct its *its, void *given, void *back, void *old,
+			size_t len)
 {
-	u8 *copies = calloc(2, MAX(len, sizeof(struct its_state)));
+	bool there;
 
-	if (copies)
-		memcpy(copies, from, len);
-	return copies;
+	if (!long_enough(its, given, len))
+		return false;
+	save(its, old);
+	if (try_load(its, given, back, len))
+		return true;
+	its_reset_locked(its);
+	there = load_all(its, old);
+	assert(there);
+	return false;
 }
 
 int its_restore(struct its *its, const void *from, size_t len, struct err *e)
 {
-	u8 *given = two_copies(from, len);
-	bool ok;
+	size_t room = ALIGN_UP(MAX(len, sizeof(struct its_state)), 8);
+	struct its_state head;
+	bool ok = false;
+	u8 *given;
 
 	its_lock(its);
-	its_reset_locked(its);
-	ok = given && try_load(its, given, given + len, len);
-	if (!ok)
-		its_reset_locked(its);
-	else if (its_commands_left(its))
+	head = head_of(its);
+	given = calloc(1, 2 * room + size_of(&head));
+	if (given) {
+		memcpy(given, from, len);
+		ok = load_or_not(its, given, given + room, given + 2 * room,
+				 len);
+	}
+	if (ok && its_commands_left(its))
 		its->setup.more(its->setup.ctx);
 	its_unlock(its);
 	free(given);
