@@ -14,6 +14,7 @@
 #include <belfry/base.h>
 #include <belfry/err.h>
 #include <belfry/irq.h>
+#include <belfry/its.h>
 
 /* What this host's KVM offers. */
 struct kvm_caps {
@@ -38,6 +39,8 @@ void kvm_probe(int kvm_fd, struct kvm_caps *caps);
 int kvm_probe_gic(int kvm_fd, bool its);
 
 #define KVM_GICR_REGIONS_MAX 2
+/* A multiple of 64 KiB. */
+#define KVM_HIDDEN_ITS_SIZE (128 * KIB + MIB + 64 * KIB)
 
 struct kvm_setup {
 	u32 cpus;
@@ -48,6 +51,16 @@ struct kvm_setup {
 	bool stats;       /* open the kernel's counters for kvm_exits */
 
 	gpa_t gicd, its;
+	/*
+	 * Not NULL: the guest's ITS is not KVM's, but has its @translater (the
+	 * address of GITS_TRANSLATER) and kvm_its_sink; KVM's own is behind it,
+	 * with @its the first of KVM_HIDDEN_ITS_SIZE bytes in the guest's
+	 * memory that it is not told of. Called to stop all vCPUs but the
+	 * caller's, on the thread that uses the sink, and to let them go on.
+	 */
+	void (*stop)(void *ctx, bool stop);
+	void *stop_ctx;
+	gpa_t translater;
 	struct {
 		gpa_t base;
 		u32 cpus;
@@ -72,6 +85,12 @@ MUST_CHECK int kvm_map(struct kvm *k, gpa_t gpa, u64 len, void *host,
 /* After the last kvm_map, before the guest runs: what needs both memory and a
  * GIC (stolen time, the PMU, the size of SVE registers). */
 MUST_CHECK int kvm_finish(struct kvm *k, struct err *e);
+
+/* With setup.stop: what the guest's ITS does its work by; @host is where the
+ * hidden one's memory is mapped. And how many commands it was given so far, in
+ * how many batches, for each of which all vCPUs were stopped. */
+struct its_sink kvm_its_sink(struct kvm *k, void *host);
+void kvm_its_counts(const struct kvm *k, u64 *commands, u64 *batches);
 
 /* A wired SPI through the kernel's GIC. Valid while @k lives; any thread. */
 struct irq_line kvm_irq_line(struct kvm *k, u32 intid);
@@ -131,6 +150,8 @@ struct kvm_request {
 	const char *why;
 };
 extern const struct kvm_request kvm_vcpu_requests[], kvm_loop_requests[];
+/* And what both need besides with setup.stop. */
+extern const struct kvm_request kvm_split_requests[];
 
 /* All exits of all vCPUs so far, as the kernel counts them; 0 if not asked
  * for in the setup, or by a kernel that does not count (before 5.14). *@user:

@@ -1,6 +1,7 @@
 /*
  * KVM, against a kernel that writes down what it is asked: the calls and their
- * order, what becomes of exits, and that every call may fail without a trace.
+ * order, what becomes of exits and of commands for a hidden ITS, and that every
+ * call may fail without a trace.
  */
 #include "fakes/kvm_kernel.h"
 #include "unit.h"
@@ -12,6 +13,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -33,6 +35,27 @@ static const struct kvm_setup full_setup = {
 };
 
 #define STATS "exits\nhalt\nmmio_exit_user\n"
+
+/* Written down among the calls: order is what counts. */
+static void on_stop(void *ctx, bool stop)
+{
+	ck_assert_ptr_eq(ctx, &kvm_kernel);
+	ck_assert_int_lt(kvm_kernel.lines, KERNEL_LINES - 1);
+	snprintf(kvm_kernel.line[kvm_kernel.lines++], KERNEL_LINE, "%s",
+		 stop ? "stop" : "go");
+}
+
+/* The same behind an ITS that is not KVM's. */
+static struct kvm_setup split_setup(void)
+{
+	struct kvm_setup s = full_setup;
+
+	s.its = 0x50000000;
+	s.stop = on_stop;
+	s.stop_ctx = &kvm_kernel;
+	s.translater = full_setup.its + ITS_TRANSLATER;
+	return s;
+}
 
 static int open_kvm(void)
 {
@@ -339,7 +362,8 @@ END_TEST
  * All of a VM's making, with its @fail_at'th call failing. True if a VM came
  * out of it all the same. Whatever came, it is gone at the end.
  */
-static bool make_and_drop(int fd, int fail_at, struct err *e)
+static bool make_and_drop(int fd, const struct kvm_setup *s, int fail_at,
+			  struct err *e)
 {
 	struct kvm *k;
 	bool made;
@@ -348,7 +372,7 @@ static bool make_and_drop(int fd, int fail_at, struct err *e)
 	kvm_kernel_forget();
 	kvm_kernel.fail_at = fail_at;
 	kvm_kernel.watching = true;
-	k = kvm_create(fd, &full_setup, e);
+	k = kvm_create(fd, s, e);
 	kvm_kernel.watching = false;
 	made = k && !kvm_map(k, 0x40000000, 0x200000, (void *)0x1000, e) &&
 	       !kvm_finish(k, e) && !kvm_reset(k, e) &&
@@ -372,7 +396,7 @@ static bool can_do_without(const char *line)
 	       !strcmp(line, "system CHECK_EXTENSION 165");
 }
 
-START_TEST(every_call_may_fail)
+static void each_call_fails(const struct kvm_setup *s)
 {
 	struct err e;
 	int fd, held, calls;
@@ -381,11 +405,11 @@ START_TEST(every_call_may_fail)
 	kvm_kernel.stats = STATS;
 	fd = open_kvm();
 	held = kvm_kernel_held();
-	ck_assert_msg(make_and_drop(fd, 0, &e), "%s", e.msg);
+	ck_assert_msg(make_and_drop(fd, s, 0, &e), "%s", e.msg);
 	calls = kvm_kernel.calls;
 	ck_assert_int_gt(calls, 100);
 	for (int i = 1; i <= calls; i++) {
-		bool made = make_and_drop(fd, i, &e);
+		bool made = make_and_drop(fd, s, i, &e);
 
 		ck_assert_msg(made == can_do_without(kvm_kernel.failed),
 			      "call %d, %s", i, kvm_kernel.failed);
@@ -395,6 +419,14 @@ START_TEST(every_call_may_fail)
 			      kvm_kernel.failed);
 	}
 	close(fd);
+}
+
+START_TEST(every_call_may_fail)
+{
+	struct kvm_setup split = split_setup();
+
+	each_call_fails(&full_setup);
+	each_call_fails(&split);
 }
 END_TEST
 
@@ -481,6 +513,49 @@ START_TEST(resetting)
 	expect_redistributor(&at, 1);
 	expect_end(at);
 	kvm_destroy(k);
+}
+END_TEST
+
+/*
+ * IHI 0069, 12.19: off (CTLR, 0x0), then the tables of devices (BASER0, 0x100)
+ * and collections (BASER1, 0x108), 8 pages of 64 KiB each, and the queue
+ * (CBASER, 0x80), 16 pages of 4 KiB. Group 8 is ITS_REGS.
+ */
+#define HIDDEN_ITS_LINES                                                 \
+	"its ATTR 8 0x0 = 0x0", "its ATTR 8 0x100 = 0x8000000050020207", \
+		"its ATTR 8 0x108 = 0x80000000500a0207",                 \
+		"its ATTR 8 0x80 = 0x800000005012000f"
+#define QUEUE_AT 0x120000
+
+START_TEST(a_hidden_its_from_the_start)
+{
+	struct kvm_setup s = split_setup();
+	struct err e = { 0 };
+	struct kvm *k;
+	int fd, at;
+
+	kvm_kernel_reset();
+	kvm_kernel.stats = STATS;
+	fd = open_kvm();
+	k = kvm_create(fd, &s, &e);
+	ck_assert_msg(k, "%s", e.msg);
+	/* Once there is an ITS: nothing else comes after. */
+	at = kvm_kernel.lines - 7;
+	expect_lines(&at, "its ATTR 0 0x4 = 0x50000000", "gic ATTR 4 0x0 = 0x0",
+		     "its ATTR 4 0x0 = 0x0", HIDDEN_ITS_LINES, NULL);
+	expect_end(at);
+	kvm_kernel_forget();
+	at = 0;
+	ck_assert_int_eq(kvm_reset(k, &e), 0);
+	expect_lines(&at, "vcpu0 INIT target 5 features 0x7c",
+		     "vcpu1 INIT target 5 features 0x7d",
+		     "its ATTR 4 0x4 = 0x0", HIDDEN_ITS_LINES, NULL);
+	expect_distributor(&at);
+	expect_redistributor(&at, 0);
+	expect_redistributor(&at, 1);
+	expect_end(at);
+	kvm_destroy(k);
+	close(fd);
 }
 END_TEST
 
@@ -621,6 +696,450 @@ START_TEST(doorbells_are_ioeventfds)
 	kvm_kernel.fail_with = ENOSPC;
 	ck_assert_int_eq(d.attach(d.ctx, 0x100003000, 7), -ENOSPC);
 	kvm_destroy(k);
+}
+END_TEST
+
+/* --- the hidden ITS --- */
+
+#define COMMANDS 2048 /* 64 KiB of 32 bytes */
+
+struct hidden {
+	struct kvm *k;
+	struct its_sink sink;
+	u64 *host;
+	int at; /* in what was written down */
+	/* The kernel's side of the queue. */
+	u32 read; /* its CREADR, in commands */
+	int seen; /* of the lines */
+	u32 next; /* the event that is due */
+};
+
+static void hidden_init(struct hidden *h)
+{
+	struct kvm_setup s = split_setup();
+
+	*h = (struct hidden) { .k = new_vm(&s) };
+	h->host = calloc(1, KVM_HIDDEN_ITS_SIZE);
+	ck_assert_ptr_nonnull(h->host);
+	h->sink = kvm_its_sink(h->k, h->host);
+}
+
+static void hidden_fini(struct hidden *h)
+{
+	kvm_destroy(h->k);
+	free(h->host);
+}
+
+static void op(struct hidden *h, struct its_op o)
+{
+	h->sink.op(h->sink.ctx, &o);
+}
+
+/* As the ITS does it. */
+static void begin(struct hidden *h)
+{
+	if (h->sink.begin)
+		h->sink.begin(h->sink.ctx);
+}
+
+static void end(struct hidden *h)
+{
+	h->sink.end(h->sink.ctx);
+}
+
+static void expect_command(const struct hidden *h, u32 i, const u64 *want)
+{
+	const u64 *c = h->host + QUEUE_AT / 8 + i * 4;
+
+	for (int w = 0; w < 4; w++)
+		ck_assert_msg(le64toh(c[w]) == want[w],
+			      "command %u, word %d: 0x%llx, not 0x%llx", i, w,
+			      (unsigned long long)le64toh(c[w]),
+			      (unsigned long long)want[w]);
+}
+
+static void expect_counts(const struct hidden *h, u64 commands, u64 batches)
+{
+	u64 c, b;
+
+	kvm_its_counts(h->k, &c, &b);
+	ck_assert_uint_eq(c, commands);
+	ck_assert_uint_eq(b, batches);
+}
+
+/* IHI 0069, 5.3. An ITT is in the first table's memory, never in the queue's:
+ * kernels clear an event's entry, up to 512 KiB from there on. */
+static const struct {
+	struct its_op op;
+	u64 words[4];
+} encodings[] = {
+	{ { ITS_OP_MAPD, .dev = 0x1234, .bits = 16 },
+	  { 0x123400000008, 15, 0x8000000050020000 } },
+	{ { ITS_OP_MAPD, .dev = 0xffff, .bits = 1 },
+	  { 0xffff00000008, 0, 0x8000000050020000 } },
+	{ { ITS_OP_MAPD, .dev = 8 }, { 0x800000008 } },
+	{ { ITS_OP_MAPC, .coll = 0xffff, .cpu = 511 },
+	  { 0x9, 0, 0x8000000001ffffff } },
+	{ { ITS_OP_MAPC, .coll = 2, .cpu = 0 },
+	  { 0x9, 0, 0x8000000000000002 } },
+	{ { ITS_OP_MAPC, .coll = 3, .cpu = ITS_NO_CPU }, { 0x9, 0, 3 } },
+	{ { ITS_OP_MAPTI, .dev = 8, .event = 0xffff, .lpi = 0xfffe, .coll = 5 },
+	  { 0x80000000a, 0xfffe0000ffff, 5 } },
+	{ { ITS_OP_MOVI, .dev = 9, .event = 3, .lpi = 8192, .coll = 0xffff,
+	    .cpu = 1, .to = 2 },
+	  { 0x900000001, 3, 0xffff } },
+	{ { ITS_OP_MOVALL, .cpu = 1, .to = 511 },
+	  { 0xe, 0, 0x10000, 0x1ff0000 } },
+	{ { ITS_OP_DISCARD, .dev = 9, .event = 3, .lpi = 8192, .cpu = 1 },
+	  { 0x90000000f, 3 } },
+	{ { ITS_OP_CLEAR, .dev = 9, .event = 3, .lpi = 8192,
+	    .cpu = ITS_NO_CPU },
+	  { 0x900000004, 3 } },
+	{ { ITS_OP_INV, .dev = 9, .event = 3, .lpi = 8192, .cpu = 1 },
+	  { 0x90000000c, 3 } },
+	{ { ITS_OP_INT, .dev = 9, .event = 3, .lpi = 8192, .cpu = 1 },
+	  { 0x900000003, 3 } },
+	{ { ITS_OP_INVALL, .coll = 7, .cpu = 1 }, { 0xd, 0, 7 } },
+};
+
+START_TEST(commands_by_table)
+{
+	struct hidden h;
+	u32 n = ARRAY_SIZE(encodings);
+	char want[KERNEL_LINE];
+
+	hidden_init(&h);
+	/* What a slot held before is all gone. */
+	memset(h.host, 0xa5, KVM_HIDDEN_ITS_SIZE);
+	begin(&h);
+	for (u32 i = 0; i < n; i++)
+		op(&h, encodings[i].op);
+	/* Nothing is done before they all are there. */
+	expect_lines(&h.at, "stop", NULL);
+	expect_end(h.at);
+	end(&h);
+	snprintf(want, sizeof(want), "its ATTR 8 0x88 = 0x%x", n * 32);
+	expect_lines(&h.at, want, "go", NULL);
+	expect_end(h.at);
+	for (u32 i = 0; i < n; i++)
+		expect_command(&h, i, encodings[i].words);
+	/* Memory around the commands is left alone. */
+	ck_assert_uint_eq(h.host[QUEUE_AT / 8 - 1], 0xa5a5a5a5a5a5a5a5);
+	ck_assert_uint_eq(h.host[QUEUE_AT / 8 + n * 4], 0xa5a5a5a5a5a5a5a5);
+	expect_counts(&h, n, 1);
+	hidden_fini(&h);
+}
+END_TEST
+
+static const struct its_op enable = { .kind = ITS_OP_ENABLE };
+static const struct its_op disable = { .kind = ITS_OP_DISABLE };
+static const struct its_op forget_devices = { .kind = ITS_OP_FORGET_DEVICES };
+static const struct its_op forget_collections = {
+	.kind = ITS_OP_FORGET_COLLECTIONS
+};
+
+static struct its_op inv(u32 event)
+{
+	return (struct its_op) {
+		.kind = ITS_OP_INV, .dev = 1, .event = event, .lpi = 8192
+	};
+}
+
+#define CTLR(to)    "its ATTR 8 0x0 = 0x" #to
+#define CWRITER(to) "its ATTR 8 0x88 = 0x" #to
+#define DROP(reg)   "its ATTR 8 0x" #reg " = 0x0"
+#define DEVICES     "its ATTR 8 0x100 = 0x8000000050020207"
+#define COLLECTIONS "its ATTR 8 0x108 = 0x80000000500a0207"
+
+START_TEST(batches)
+{
+	struct hidden h;
+
+	hidden_init(&h);
+	expect_counts(&h, 0, 0);
+	begin(&h);
+	end(&h);
+	expect_end(h.at);
+	expect_counts(&h, 0, 0);
+	for (u32 i = 0; i < 2; i++) {
+		begin(&h);
+		op(&h, inv(2 * i));
+		op(&h, inv(2 * i + 1));
+		end(&h);
+	}
+	begin(&h);
+	end(&h);
+	expect_lines(&h.at, "stop", CWRITER(40), "go", "stop", CWRITER(80),
+		     "go", NULL);
+	expect_end(h.at);
+	expect_counts(&h, 4, 2);
+	hidden_fini(&h);
+}
+END_TEST
+
+/* What is no command is done in its place among them. */
+START_TEST(registers_among_commands)
+{
+	struct hidden h;
+
+	hidden_init(&h);
+	begin(&h);
+	op(&h, enable);
+	op(&h, inv(0));
+	op(&h, forget_devices);
+	op(&h, forget_collections);
+	op(&h, inv(1));
+	op(&h, inv(2));
+	op(&h, disable);
+	op(&h, forget_devices);
+	end(&h);
+	expect_lines(&h.at, "stop", CTLR(1), CWRITER(20), CTLR(0), DROP(100),
+		     DEVICES, CTLR(1), CTLR(0), DROP(108), COLLECTIONS, CTLR(1),
+		     CWRITER(60), CTLR(0), CTLR(0), DROP(100), DEVICES, "go",
+		     NULL);
+	expect_end(h.at);
+	expect_counts(&h, 3, 1);
+	hidden_fini(&h);
+}
+END_TEST
+
+/* The kernel: at each CWRITER written, reads what there is; these are INVs of
+ * events in order. */
+static void read_queue(struct hidden *h)
+{
+	for (; h->seen < kvm_kernel.lines; h->seen++) {
+		const char *line = kvm_kernel.line[h->seen];
+		unsigned long long to;
+
+		if (sscanf(line, "its ATTR 8 0x88 = 0x%llx", &to) != 1)
+			continue;
+		ck_assert_uint_eq(to % 32, 0);
+		ck_assert_uint_lt(to / 32, COMMANDS);
+		for (; h->read != to / 32; h->read = (h->read + 1) % COMMANDS) {
+			const u64 want[4] = { 0x10000000c, h->next++ };
+
+			expect_command(h, h->read, want);
+		}
+	}
+}
+
+/* @nr commands in one batch, read as they come. */
+static void batch_of(struct hidden *h, u32 from, u32 nr)
+{
+	kvm_kernel_forget();
+	h->seen = 0;
+	begin(h);
+	for (u32 i = 0; i < nr; i++) {
+		op(h, inv(from + i));
+		read_queue(h);
+	}
+	end(h);
+	read_queue(h);
+	ck_assert_uint_eq(h->next, from + nr);
+	ck_assert_str_eq(kvm_kernel.line[0], "stop");
+	ck_assert_str_eq(kvm_kernel.line[kvm_kernel.lines - 1], "go");
+}
+
+START_TEST(the_queue_wraps_around)
+{
+	struct hidden h;
+	u32 at = 0;
+
+	hidden_init(&h);
+	/* One slot is always free: so many fit, wherever it begins. */
+	for (int i = 0; i < 5; i++, at += COMMANDS - 1) {
+		batch_of(&h, at, COMMANDS - 1);
+		ck_assert_int_eq(kvm_kernel.lines, 3);
+	}
+	/* To the very end, which is the beginning. */
+	batch_of(&h, at, COMMANDS - at % COMMANDS);
+	ck_assert_str_eq(kvm_kernel.line[1], CWRITER(0));
+	hidden_fini(&h);
+}
+END_TEST
+
+START_TEST(a_batch_longer_than_the_queue)
+{
+	static const struct {
+		u32 nr;
+		int writes;
+	} rows[] = {
+		{ COMMANDS, 2 },
+		{ 2 * COMMANDS - 2, 2 },
+		{ 2 * COMMANDS - 1, 3 },
+		{ 10000, 5 },
+	};
+	struct hidden h;
+	u32 at = 0;
+
+	hidden_init(&h);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); at += rows[i].nr, i++) {
+		batch_of(&h, at, rows[i].nr);
+		ck_assert_int_eq(kvm_kernel.lines, 2 + rows[i].writes);
+	}
+	expect_counts(&h, at, ARRAY_SIZE(rows));
+	hidden_fini(&h);
+}
+END_TEST
+
+/* The queue is empty after a reset, and begins where the kernel's does. Again
+ * with as many commands as there were before it. */
+START_TEST(the_queue_after_a_reset)
+{
+	struct hidden h;
+	struct err e;
+
+	hidden_init(&h);
+	for (u32 nr = 1; nr <= 5; nr++) {
+		batch_of(&h, h.next, 3);
+		ck_assert_int_eq(kvm_reset(h.k, &e), 0);
+		h.read = 0;
+		/* As the ITS that is reset itself says; nothing is due. */
+		kvm_kernel_forget();
+		begin(&h);
+		op(&h, disable);
+		op(&h, forget_devices);
+		end(&h);
+		h.at = 0;
+		expect_lines(&h.at, "stop", CTLR(0), CTLR(0), DROP(100),
+			     DEVICES, "go", NULL);
+		expect_end(h.at);
+		batch_of(&h, h.next, nr);
+		ck_assert_int_eq(kvm_reset(h.k, &e), 0);
+		h.read = 0;
+	}
+	hidden_fini(&h);
+}
+END_TEST
+
+/* Off from then on, until the guest's is enabled again. */
+START_TEST(a_reset_disables)
+{
+	struct hidden h;
+	struct err e;
+
+	hidden_init(&h);
+	begin(&h);
+	op(&h, enable);
+	end(&h);
+	ck_assert_int_eq(kvm_reset(h.k, &e), 0);
+	kvm_kernel_forget();
+	begin(&h);
+	op(&h, forget_collections);
+	end(&h);
+	expect_lines(&h.at, "stop", CTLR(0), DROP(108), COLLECTIONS, "go",
+		     NULL);
+	expect_end(h.at);
+	hidden_fini(&h);
+}
+END_TEST
+
+/* Everything of one batch, with its @fail_at'th register write failing. */
+static void all_kinds(struct hidden *h, int fail_at)
+{
+	kvm_kernel_forget();
+	kvm_kernel.fail_at = fail_at;
+	kvm_kernel.fail_with = EBUSY;
+	begin(h);
+	op(h, enable);
+	op(h, inv(0));
+	op(h, forget_devices);
+	op(h, forget_collections);
+	op(h, inv(1));
+	end(h);
+	kvm_kernel.fail_at = 0;
+}
+
+/* What standard error, a file now, says; and no more. */
+static void expect_said(const char *want)
+{
+	char said[512];
+	ssize_t n = pread(STDERR_FILENO, said, sizeof(said) - 1, 0);
+
+	ck_assert_int_ge(n, 0);
+	said[n] = '\0';
+	ck_assert_str_eq(said, want);
+	ck_assert_int_eq(ftruncate(STDERR_FILENO, 0), 0);
+	lseek(STDERR_FILENO, 0, SEEK_SET);
+}
+
+START_TEST(a_kernel_that_refuses)
+{
+	static const char complaint[] =
+		"belfry: error: ITS: the kernel refuses its part of it: Device or resource busy; the guest may lose interrupts\n";
+	int before = dup(STDERR_FILENO), said = memfd_create("said", 0);
+	struct hidden h;
+	int calls;
+
+	ck_assert_int_ge(dup2(said, STDERR_FILENO), 0);
+	hidden_init(&h);
+	all_kinds(&h, 0);
+	calls = kvm_kernel.calls;
+	ck_assert_int_eq(calls, 11);
+	expect_said("");
+	hidden_fini(&h);
+	for (int i = 1; i <= calls; i++) {
+		hidden_init(&h);
+		all_kinds(&h, i);
+		expect_said(complaint);
+		/* What comes after is done, and the vCPUs go on. */
+		ck_assert_str_eq(kvm_kernel.line[kvm_kernel.lines - 2],
+				 CWRITER(40));
+		ck_assert_str_eq(kvm_kernel.line[kvm_kernel.lines - 1], "go");
+		/* Said once. */
+		all_kinds(&h, i);
+		expect_said("");
+		hidden_fini(&h);
+	}
+	dup2(before, STDERR_FILENO);
+	close(before);
+	close(said);
+}
+END_TEST
+
+/* What the guest takes for its ITS' doorbell is the hidden one's; no other
+ * address is changed, and none without a hidden one. */
+START_TEST(messages_for_a_hidden_its)
+{
+	struct hidden h;
+	struct msi_sink sink;
+	struct msi_line l[2];
+	struct kvm *plain;
+
+	hidden_init(&h);
+	sink = kvm_msi_sink(h.k);
+	ck_assert(msi_sink_send(&sink, 8, 0x8000040, 7));
+	ck_assert(msi_sink_send(&sink, 8, 0x8000044, 7));
+	ck_assert(msi_sink_send(&sink, 8, 0x1208000040, 7));
+	open_line(&sink, &l[0]);
+	open_line(&sink, &l[1]);
+	ck_assert_int_eq(sink.aim(h.k, &l[0], 8, 0x8000040, 5), 0);
+	ck_assert_int_eq(sink.aim(h.k, &l[1], 8, 0x800003c, 6), 0);
+	/* The same again is nothing new. */
+	ck_assert_int_eq(sink.aim(h.k, &l[0], 8, 0x8000040, 5), 0);
+	expect_lines(&h.at,
+		     "vm SIGNAL_MSI flags 1 devid 0x8 addr 0x050010040 data 7",
+		     "vm SIGNAL_MSI flags 1 devid 0x8 addr 0x008000044 data 7",
+		     "vm SIGNAL_MSI flags 1 devid 0x8 addr 0x1208000040 data 7",
+		     "vm ROUTES 0: 0x8 0x050010040 5", "vm IRQFD gsi 0 flags 0",
+		     "vm ROUTES 0: 0x8 0x050010040 5 1: 0x8 0x00800003c 6",
+		     "vm IRQFD gsi 1 flags 0", NULL);
+	expect_end(h.at);
+	hidden_fini(&h);
+
+	plain = new_vm(&full_setup);
+	sink = kvm_msi_sink(plain);
+	ck_assert(msi_sink_send(&sink, 8, 0x8000040, 7));
+	h.at = 0;
+	expect_lines(&h.at,
+		     "vm SIGNAL_MSI flags 1 devid 0x8 addr 0x008000040 data 7",
+		     NULL);
+	/* An address that is 0 is nobody's doorbell either. */
+	ck_assert(msi_sink_send(&sink, 8, 0, 7));
+	expect_lines(&h.at,
+		     "vm SIGNAL_MSI flags 1 devid 0x8 addr 0x000000000 data 7",
+		     NULL);
+	kvm_destroy(plain);
 }
 END_TEST
 
@@ -905,14 +1424,22 @@ START_TEST(requests_for_the_sandbox)
 	for (size_t i = 0; i < ARRAY_SIZE(never); i++) {
 		ck_assert(!listed(kvm_vcpu_requests, never[i]));
 		ck_assert(!listed(kvm_loop_requests, never[i]));
+		ck_assert(!listed(kvm_split_requests, never[i]));
 	}
 	ck_assert(!listed(kvm_loop_requests, KVM_RUN));
+	/* Both do a guest's commands over again, if that is to be done. */
+	ck_assert(!listed(kvm_vcpu_requests, KVM_SET_DEVICE_ATTR));
+	ck_assert(listed(kvm_split_requests, KVM_SET_DEVICE_ATTR));
 }
 END_TEST
 
 UNIT_MAIN("kvm", opening, a_kvm_of_another_version, probing, probing_the_gic,
 	  creating, a_plain_vcpu, finishing, mapping, limits_of_the_host,
-	  a_host_without_gicv3, every_call_may_fail, resetting, entering,
+	  a_host_without_gicv3, every_call_may_fail, resetting,
+	  a_hidden_its_from_the_start, entering, commands_by_table, batches,
+	  registers_among_commands, the_queue_wraps_around,
+	  a_batch_longer_than_the_queue, the_queue_after_a_reset,
+	  a_reset_disables, a_kernel_that_refuses, messages_for_a_hidden_its,
 	  interrupts, lines_are_irqfds, a_refused_aim_is_tried_again,
 	  lines_have_an_end, doorbells_are_ioeventfds, accesses, power,
 	  suspending_and_waking, suspending_that_fails, undecoded_accesses,

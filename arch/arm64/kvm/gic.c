@@ -80,6 +80,8 @@ int vgic_init(struct kvm *k, struct err *e)
 	if (!err)
 		err = kvm_attr_set(k->its_fd, KVM_DEV_ARM_VGIC_GRP_CTRL,
 				   KVM_DEV_ARM_VGIC_CTRL_INIT, NULL);
+	if (!err && k->setup.stop)
+		err = hidden_its_reset(k);
 	return err ? err_set(e, err, "GIC: %s", strerror(-err)) : 0;
 }
 
@@ -232,6 +234,8 @@ int vgic_reset(struct kvm *k, struct err *e)
 	int err = kvm_attr_set(k->its_fd, KVM_DEV_ARM_VGIC_GRP_CTRL,
 			       KVM_DEV_ARM_ITS_CTRL_RESET, NULL);
 
+	if (!err && k->setup.stop)
+		err = hidden_its_reset(k);
 	if (!err)
 		err = write_rows(k, KVM_DEV_ARM_VGIC_GRP_DIST_REGS, 0,
 				 gicd_rows, ARRAY_SIZE(gicd_rows));

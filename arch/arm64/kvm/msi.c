@@ -16,12 +16,22 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+/* What the guest calls @addr, if it is the doorbell of an ITS of ours, is the
+ * hidden one's. */
+static u64 doorbell(const struct kvm *k, u64 addr)
+{
+	return k->setup.stop && addr == k->setup.translater
+		       ? k->setup.its + ITS_TRANSLATER
+		       : addr;
+}
+
 static bool msi_send(void *ctx, u32 devid, u64 addr, u32 data)
 {
 	struct kvm *k = ctx;
+	u64 at = doorbell(k, addr);
 	struct kvm_msi m = {
-		.address_lo = (u32)addr,
-		.address_hi = (u32)(addr >> 32),
+		.address_lo = (u32)at,
+		.address_hi = (u32)(at >> 32),
 		.data = data,
 		.flags = KVM_MSI_VALID_DEVID,
 		.devid = devid,
@@ -165,7 +175,11 @@ static int line_aim(void *ctx, struct msi_line *l, u32 devid, u64 addr,
 		    u32 data)
 {
 	struct kvm *k = ctx;
-	struct msi_route to = { .devid = devid, .addr = addr, .data = data };
+	struct msi_route to = {
+		.devid = devid,
+		.addr = doorbell(k, addr),
+		.data = data,
+	};
 	int err;
 
 	lock_take(&k->msi.lock);

@@ -32,6 +32,11 @@ const struct kvm_request kvm_vcpu_requests[] = {
 	{ 0, NULL },
 };
 
+const struct kvm_request kvm_split_requests[] = {
+	{ KVM_SET_DEVICE_ATTR, "commands of a guest's ITS, done over again" },
+	{ 0, NULL },
+};
+
 const struct kvm_request kvm_loop_requests[] = {
 	{ KVM_IRQ_LINE, "a device's interrupt line" },
 	{ KVM_SIGNAL_MSI, "a device's message" },

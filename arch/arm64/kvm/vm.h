@@ -30,6 +30,16 @@ struct msi_route {
 	u64 addr;
 };
 
+/* The kernel's ITS behind ours (hidden_its.c); under that one's lock. */
+struct hidden_its {
+	void *host; /* where its memory is for us; borrowed */
+	bool enabled;
+	bool broken;  /* the kernel refused something */
+	bool stopped; /* the vCPUs are, for a batch */
+	u32 at, done; /* next free command; first the kernel has not seen */
+	_Atomic u64 commands, batches;
+};
+
 /* KVM_MAX_IRQ_ROUTES of the kernel. */
 #define MSI_LINES_MAX 4096
 
@@ -50,7 +60,8 @@ struct kvm {
 	struct kvm_vcpu_init init; /* features every vCPU is made with */
 	struct stat_at exits, mmio_exits;
 	struct msi_table msi;
-	struct vcpu vcpus[]; /* setup.cpus of them */
+	struct hidden_its hidden; /* with setup.stop */
+	struct vcpu vcpus[];      /* setup.cpus of them */
 };
 
 /* One attribute of a device or a vCPU; 0 or -errno. */
@@ -67,6 +78,9 @@ int vgic_reset(struct kvm *k, struct err *e);
 void vgic_destroy(struct kvm *k);
 
 void msi_destroy(struct kvm *k);
+
+/* The hidden ITS as at power-on, ready for commands. No vCPU runs. */
+int hidden_its_reset(struct kvm *k);
 
 int stats_open(struct kvm *k, u32 i, struct err *e);
 
