@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,11 +21,16 @@ struct vcpu_thread {
 	struct vcpus *all;
 	u32 cpu;
 	pthread_t thread;
+	_Atomic bool in_kvm;
 };
 
 struct vcpus {
 	struct vcpus_setup setup;
 	struct guest_faults faults;
+
+	/* Held by who keeps the others out of KVM, and as long as that. */
+	pthread_mutex_t exclusive;
+	_Atomic bool excluded;
 
 	pthread_mutex_t mutex;
 	pthread_cond_t changed;
@@ -111,6 +117,24 @@ static bool handle(struct vcpu_thread *t, const struct kvm_exit *x)
 	return true;
 }
 
+/* A thread says that it is in KVM before it looks whether it may be; who
+ * excludes it does it the other way round, so one of them notices. */
+static void run_guest(struct vcpu_thread *t, struct kvm_exit *x)
+{
+	struct vcpus *v = t->all;
+
+	for (;;) {
+		t->in_kvm = true;
+		if (!v->excluded)
+			break;
+		t->in_kvm = false;
+		pthread_mutex_lock(&v->exclusive);
+		pthread_mutex_unlock(&v->exclusive);
+	}
+	kvm_vcpu_run(v->setup.kvm, t->cpu, x);
+	t->in_kvm = false;
+}
+
 static void *vcpu_main(void *arg)
 {
 	struct vcpu_thread *t = arg;
@@ -128,7 +152,7 @@ static void *vcpu_main(void *arg)
 	}
 	while (wait_for_run(v))
 		do
-			kvm_vcpu_run(v->setup.kvm, t->cpu, &x);
+			run_guest(t, &x);
 		while (!handle(t, &x));
 	return NULL;
 }
@@ -181,6 +205,7 @@ struct vcpus *vcpus_create(const struct vcpus_setup *s, struct err *e)
 	v->setup = *s;
 	v->faults.who = "vcpu";
 	v->pause = true;
+	pthread_mutex_init(&v->exclusive, NULL);
 	pthread_mutex_init(&v->mutex, NULL);
 	pthread_cond_init(&v->changed, NULL);
 	if (start_threads(v, e))
@@ -202,16 +227,37 @@ void vcpus_run(struct vcpus *v)
 	pthread_mutex_unlock(&v->mutex);
 }
 
+static void interrupt(struct vcpus *v, u32 i)
+{
+	kvm_vcpu_interrupt(v->setup.kvm, i);
+	pthread_kill(v->threads[i].thread, KICK_SIGNAL);
+}
+
 void vcpus_pause(struct vcpus *v)
 {
 	pthread_mutex_lock(&v->mutex);
 	v->pause = true;
 	pthread_mutex_unlock(&v->mutex);
-	for (u32 i = 0; i < v->started; i++) {
-		kvm_vcpu_interrupt(v->setup.kvm, i);
-		pthread_kill(v->threads[i].thread, KICK_SIGNAL);
-	}
+	for (u32 i = 0; i < v->started; i++)
+		interrupt(v, i);
 	wait_until_waiting(v);
+}
+
+void vcpus_exclude(struct vcpus *v, bool exclude)
+{
+	if (!exclude) {
+		v->excluded = false;
+		pthread_mutex_unlock(&v->exclusive);
+		return;
+	}
+	pthread_mutex_lock(&v->exclusive);
+	v->excluded = true;
+	for (u32 i = 0; i < v->started; i++)
+		if (v->threads[i].in_kvm)
+			interrupt(v, i);
+	for (u32 i = 0; i < v->started; i++)
+		while (v->threads[i].in_kvm)
+			sched_yield();
 }
 
 u64 vcpus_faults(const struct vcpus *v)
@@ -232,5 +278,6 @@ void vcpus_destroy(struct vcpus *v)
 		pthread_join(v->threads[i].thread, NULL);
 	pthread_cond_destroy(&v->changed);
 	pthread_mutex_destroy(&v->mutex);
+	pthread_mutex_destroy(&v->exclusive);
 	free(v);
 }

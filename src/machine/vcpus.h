@@ -37,6 +37,13 @@ void vcpus_destroy(struct vcpus *v);
 void vcpus_run(struct vcpus *v);
 void vcpus_pause(struct vcpus *v);
 
+/*
+ * Keep all threads but the caller's out of KVM, and let them in again: what
+ * the kernel does only for a VM that stands still. Returns when they are out.
+ * Any thread that is not in the guest; one at a time, others wait. Short.
+ */
+void vcpus_exclude(struct vcpus *v, bool exclude);
+
 /* Accesses that could not be decoded, so far. Any thread. */
 u64 vcpus_faults(const struct vcpus *v);
 

@@ -9,6 +9,7 @@
 #include <belfry/lock.h>
 
 #include <errno.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -32,6 +33,15 @@ struct kvm {
 	} cpu[CPUS_MAX];
 };
 
+/* 0.2 ms, in which the vCPU is in the guest still, whoever kicks it. */
+static void leave_slowly(void)
+{
+	struct timespec left = { .tv_nsec = 200000 };
+
+	while (nanosleep(&left, &left) && errno == EINTR)
+		;
+}
+
 void kvm_vcpu_run(struct kvm *k, u32 i, struct kvm_exit *x)
 {
 	k->cpu[i].runs++;
@@ -43,6 +53,7 @@ void kvm_vcpu_run(struct kvm *k, u32 i, struct kvm_exit *x)
 		while (!k->cpu[i].interrupted)
 			nanosleep(&(struct timespec) { .tv_nsec = 1000000 },
 				  NULL);
+		leave_slowly();
 		*x = (struct kvm_exit) { .kind = VCPU_KICKED };
 	}
 	if (x->kind == VCPU_KICKED)
@@ -67,6 +78,9 @@ struct bench {
 	struct lock lock; /* several may ask at once */
 	atomic_int asked;
 	atomic_int in_device;
+	atomic_int excluding, exclusions;
+	atomic_int violations; /* of what excluding promises */
+	atomic_bool enough;
 	enum vcpu_request request;
 	u32 cpu;
 	struct kvm_exit exit;
@@ -104,11 +118,44 @@ static void device_write(void *dev, u64 off, u32 size, u64 val)
 
 static const struct mmio_ops device_ops = { device_read, device_write };
 
+static void pass_ms(long ms)
+{
+	nanosleep(&(struct timespec) { .tv_nsec = ms * 1000000 }, NULL);
+}
+
+/* Alone from beginning to end, and nobody starts meanwhile. */
+static void exclude_and_look(struct bench *b, long ms)
+{
+	u64 runs[CPUS_MAX];
+
+	vcpus_exclude(b->vcpus, true);
+	b->violations += ++b->excluding != 1;
+	for (int i = 0; i < CPUS_MAX; i++)
+		runs[i] = b->kvm.cpu[i].runs;
+	pass_ms(ms);
+	for (int i = 0; i < CPUS_MAX; i++)
+		b->violations +=
+			b->kvm.cpu[i].inside || b->kvm.cpu[i].runs != runs[i];
+	b->excluding--;
+	b->exclusions++;
+	vcpus_exclude(b->vcpus, false);
+}
+
+static void excluder_write(void *dev, u64 off, u32 size, u64 val)
+{
+	(void)off;
+	(void)size;
+	exclude_and_look(dev, (long)val);
+}
+
+static const struct mmio_ops excluder_ops = { device_read, excluder_write };
+
 /* The threads wait when this returns: exits may be set. */
 static struct bench *bench_init(u32 nr, const struct sandbox *sandbox)
 {
 	struct bench *b = calloc(1, sizeof(*b));
 	struct mmio_region r = { "device", 0x1000, 0x1000, &device_ops, b };
+	struct mmio_region x = { "excluder", 0x2000, 0x1000, &excluder_ops, b };
 	struct vcpus_setup s = { .kvm = &b->kvm,
 				 .bus = &b->bus,
 				 .nr = nr,
@@ -121,6 +168,7 @@ static struct bench *bench_init(u32 nr, const struct sandbox *sandbox)
 	b->lock = LOCK_INIT;
 	mmio_bus_init(&b->bus);
 	ck_assert_int_eq(mmio_bus_add(&b->bus, &r, &e), 0);
+	ck_assert_int_eq(mmio_bus_add(&b->bus, &x, &e), 0);
 	b->vcpus = vcpus_create(&s, &e);
 	ck_assert_msg(b->vcpus, "%s", e.msg);
 	return b;
@@ -304,6 +352,137 @@ START_TEST(kicks_without_a_reason)
 }
 END_TEST
 
+/* --- excluding --- */
+
+static void next_exclusion(struct bench *b, u32 cpu, u64 ms)
+{
+	next_exit(b, cpu,
+		  (struct kvm_exit) { .kind = VCPU_WRITE,
+				      .addr = 0x2000,
+				      .size = 4,
+				      .val = ms });
+}
+
+/* All are in the guest once more. */
+static void wait_for_another_run(struct bench *b, const u64 *runs)
+{
+	for (int i = 0; i < CPUS_MAX; i++)
+		while (b->kvm.cpu[i].runs == runs[i])
+			sched_yield();
+	wait_until_inside(b, CPUS_MAX);
+}
+
+START_TEST(none_runs_while_excluded)
+{
+	struct bench *b = bench_init(CPUS_MAX, NULL);
+
+	vcpus_run(b->vcpus);
+	for (int round = 0; round < 100; round++) {
+		u64 runs[CPUS_MAX];
+
+		for (int i = 0; i < CPUS_MAX; i++)
+			runs[i] = b->kvm.cpu[i].runs;
+		/* Some rounds catch them on their way in. */
+		if (round % 2)
+			wait_until_inside(b, CPUS_MAX);
+		exclude_and_look(b, round % 3);
+		if (round % 2)
+			wait_for_another_run(b, runs);
+	}
+	wait_until_inside(b, CPUS_MAX);
+	ck_assert_int_eq(b->violations, 0);
+	bench_fini(b);
+}
+END_TEST
+
+START_TEST(a_vcpu_excludes_the_others)
+{
+	struct bench *b = bench_init(CPUS_MAX, NULL);
+
+	for (int i = 0; i < 8; i++)
+		next_exclusion(b, 3, (u64)i % 3);
+	vcpus_run(b->vcpus);
+	wait_for(&b->exclusions, 8);
+	/* It goes on, too. */
+	wait_until_inside(b, CPUS_MAX);
+	ck_assert_int_eq(b->violations, 0);
+	ck_assert_int_eq(b->kvm.cpu[3].at, 8);
+	bench_fini(b);
+}
+END_TEST
+
+START_TEST(several_exclude_at_once)
+{
+	struct bench *b = bench_init(CPUS_MAX, NULL);
+
+	for (u32 cpu = 0; cpu < CPUS_MAX; cpu += 2)
+		for (int i = 0; i < 8; i++)
+			next_exclusion(b, cpu, (u64)i % 2);
+	vcpus_run(b->vcpus);
+	for (int i = 0; i < 20; i++)
+		exclude_and_look(b, i % 2);
+	wait_for(&b->exclusions, 20 + CPUS_MAX / 2 * 8);
+	wait_until_inside(b, CPUS_MAX);
+	ck_assert_int_eq(b->violations, 0);
+	bench_fini(b);
+}
+END_TEST
+
+static void *exclude_until_enough(void *arg)
+{
+	struct bench *b = arg;
+
+	while (!b->enough) {
+		exclude_and_look(b, b->exclusions % 2);
+		/* A mutex is nobody's in turn: let others have it. */
+		pass_ms(1);
+	}
+	return NULL;
+}
+
+/* Neither makes the other forget what it asked for. */
+START_TEST(excluding_and_pausing)
+{
+	struct bench *b = bench_init(CPUS_MAX, NULL);
+	pthread_t other;
+
+	ck_assert_int_eq(pthread_create(&other, NULL, exclude_until_enough, b),
+			 0);
+	for (int round = 0; round < 100; round++) {
+		vcpus_run(b->vcpus);
+		if (round % 2)
+			wait_until_inside(b, CPUS_MAX);
+		vcpus_pause(b->vcpus);
+		for (int i = 0; i < CPUS_MAX; i++)
+			ck_assert(!b->kvm.cpu[i].inside);
+	}
+	vcpus_run(b->vcpus);
+	b->enough = true;
+	pthread_join(other, NULL);
+	wait_until_inside(b, CPUS_MAX);
+	ck_assert_int_gt(b->exclusions, 0);
+	ck_assert_int_eq(b->violations, 0);
+	bench_fini(b);
+}
+END_TEST
+
+START_TEST(none_starts_while_excluded)
+{
+	struct bench *b = bench_init(CPUS_MAX, NULL);
+
+	vcpus_exclude(b->vcpus, true);
+	vcpus_run(b->vcpus);
+	pass_ms(20);
+	for (int i = 0; i < CPUS_MAX; i++)
+		ck_assert_uint_eq(b->kvm.cpu[i].runs, 0);
+	vcpus_exclude(b->vcpus, false);
+	wait_until_inside(b, CPUS_MAX);
+	bench_fini(b);
+}
+END_TEST
+
+/* --- the sandbox --- */
+
 /* Which threads of this process have a filter: /proc's Seccomp is 2. */
 static int confined_threads(void)
 {
@@ -366,5 +545,7 @@ END_TEST
 
 UNIT_MAIN("vcpus", none_runs_before_it_is_let, none_runs_after_a_pause,
 	  accesses_reach_devices, a_pause_waits_for_a_device, requests,
-	  requests_of_all, kicks_without_a_reason, threads_are_confined,
-	  threads_that_cannot_be_confined)
+	  requests_of_all, kicks_without_a_reason, none_runs_while_excluded,
+	  a_vcpu_excludes_the_others, several_exclude_at_once,
+	  excluding_and_pausing, none_starts_while_excluded,
+	  threads_are_confined, threads_that_cannot_be_confined)
