@@ -70,6 +70,13 @@ struct config_net {
 	u32 bdf; /* wanted */
 };
 
+/* Whose the interrupt controller is: KVM's, or KVM's with an ITS of ours in
+ * front of it. */
+enum config_irqchip {
+	IRQCHIP_KERNEL,
+	IRQCHIP_SPLIT,
+};
+
 /* hvc0, and what is at its other end. */
 enum config_hvc {
 	HVC_OFF,
@@ -109,6 +116,7 @@ struct config {
 	enum config_backing memory_backing;
 	bool memory_prefault;
 	enum config_switch sve, pauth, pmu, steal_time;
+	enum config_irqchip irqchip;
 
 	/* Its devices on PCI. */
 	struct config_drive drives[CONFIG_DRIVES_MAX];

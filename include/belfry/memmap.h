@@ -58,12 +58,16 @@ struct memmap {
 	u64 ram_size;           /* mapped */
 	u64 ram_usable;         /* of that, the guest's to use */
 	gpa_t steal_time;       /* records of 64 bytes, one per vCPU; 0: none */
+	gpa_t hidden_its;       /* behind an ITS of ours; 0: none */
 	struct pci_windows pci; /* all zero: no PCI */
 	u32 ipa_bits;           /* smallest address size that holds all of it */
 };
 
 /* Pure. @cpus 1..MEMMAP_CPUS_MAX; @ram_size in bytes, at most 1 TiB. */
 void memmap_init(struct memmap *m, u32 cpus, u64 ram_size, bool steal_time);
+
+/* Set @size bytes aside for it, a multiple of 64 KiB, at the end of RAM. */
+void memmap_add_hidden_its(struct memmap *m, u64 size);
 
 /* Give it PCI, with a 64-bit window of @mem64_size bytes: a multiple of 1 GiB,
  * or 0 where all BARs fit below, which spares the guest address bits. */

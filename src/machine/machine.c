@@ -98,7 +98,6 @@ static int make_vm(struct machine *m, int kvm_fd, struct err *e)
 		.steal_time = m->plan->map.steal_time,
 		.stats = m->cfg->json_status,
 		.gicd = m->plan->map.gicd,
-		.its = m->plan->map.its,
 		.gicr_nr = m->plan->map.gicr_nr,
 		.intid_limit = INTID_LIMIT,
 	};
@@ -107,6 +106,10 @@ static int make_vm(struct machine *m, int kvm_fd, struct err *e)
 		s.gicr[i].base = m->plan->map.gicr[i].base;
 		s.gicr[i].cpus = m->plan->map.gicr[i].cpus;
 	}
+	m->irqchip = irqchip_create(m->cfg, &m->plan->map);
+	if (!m->irqchip)
+		return err_set(e, -ENOMEM, "out of memory");
+	irqchip_setup(m->irqchip, &s);
 	m->kvm = kvm_create(kvm_fd, &s, e);
 	return m->kvm ? 0 : e->code;
 }
@@ -206,7 +209,7 @@ static int add_device(struct machine *m, const char *name, gpa_t at,
 
 static int make_rtc(struct machine *m, struct err *e)
 {
-	struct irq_line irq = kvm_irq_line(m->kvm, INTID_RTC);
+	struct irq_line irq = irqchip_line(m->irqchip, INTID_RTC);
 	struct pl031_world world = { wall_clock, set_alarm, m };
 
 	m->alarm_op = (struct loop_op) { .done = alarm_done, .ctx = m };
@@ -228,7 +231,7 @@ static int input_fd(void)
 
 static int make_console(struct machine *m, struct err *e)
 {
-	struct irq_line irq = kvm_irq_line(m->kvm, INTID_UART);
+	struct irq_line irq = irqchip_line(m->irqchip, INTID_UART);
 	struct console_setup s = {
 		.loop = m->loop,
 		.in = input_fd(),
@@ -258,7 +261,7 @@ static int make_devices(struct machine *m, struct err *e)
 		.caps = {
 			.loop = m->loop,
 			.dma = dma_plain(&m->mem),
-			.msi = kvm_msi_sink(m->kvm),
+			.msi = irqchip_msi(m->irqchip),
 			.doorbells = kvm_doorbells(m->kvm),
 		},
 	};
@@ -300,6 +303,9 @@ static int build(struct machine *m, struct err *e)
 		return e->code;
 	err = power_init(m, e);
 	if (!err)
+		err = irqchip_start(m->irqchip, m->kvm, &m->mem, &m->bus,
+				    m->loop, e);
+	if (!err)
 		err = make_console(m, e);
 	if (!err)
 		err = make_rtc(m, e);
@@ -330,6 +336,7 @@ static int confine(struct machine *m, struct err *e)
 	m->vcpus = vcpus_create(&s, e);
 	if (!m->vcpus)
 		return e->code;
+	irqchip_run(m->irqchip, m->vcpus);
 	return on ? sandbox_enter(&m->policy.loop, e) : 0;
 }
 
@@ -378,6 +385,7 @@ static void take_down(struct machine *m)
 	pl011_destroy(m->uart);
 	console_destroy(m->console);
 	policy_fini(&m->policy);
+	irqchip_destroy(m->irqchip);
 	kvm_destroy(m->kvm);
 	ram_unmap(&m->ram);
 	free(m->fdt);

@@ -47,6 +47,13 @@ void memmap_init(struct memmap *m, u32 cpus, u64 ram_size, bool steal_time)
 	reach(m, RAM + ram_size);
 }
 
+/* In RAM's own slot, as the stolen-time records are. */
+void memmap_add_hidden_its(struct memmap *m, u64 size)
+{
+	m->ram_usable -= size;
+	m->hidden_its = m->ram + m->ram_usable;
+}
+
 void memmap_add_pci(struct memmap *m, u64 mem64_size)
 {
 	gpa_t mem64 = MAX(4 * GIB, ALIGN_UP(m->ram + m->ram_size, GIB));

@@ -16,6 +16,7 @@
 #include <belfry/ram.h>
 
 #include "devices.h"
+#include "irqchip.h"
 #include "policy.h"
 #include "vcpus.h"
 
@@ -50,6 +51,7 @@ struct machine {
 	struct gmem mem;
 	struct mmio_bus bus;
 	struct kvm *kvm;
+	struct irqchip *irqchip;
 	struct host_offer offer;
 	struct policy policy;
 	struct vcpus *vcpus;

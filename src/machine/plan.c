@@ -1,6 +1,7 @@
 #include <belfry/plan.h>
 
 #include <belfry/blk.h>
+#include <belfry/kvm.h>
 #include <belfry/tap.h>
 
 #include <assert.h>
@@ -61,6 +62,8 @@ int plan_place(struct plan *p, bool pmu, bool steal_time, struct err *e)
 
 	p->pmu = pmu;
 	memmap_init(&p->map, p->cfg->cpus, p->cfg->memory, steal_time);
+	if (p->cfg->irqchip == IRQCHIP_SPLIT)
+		memmap_add_hidden_its(&p->map, KVM_HIDDEN_ITS_SIZE);
 	/* BARs of virtio devices are small: the 32-bit window has room. */
 	if (p->cfg->devices_nr)
 		memmap_add_pci(&p->map, 0);

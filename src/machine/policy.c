@@ -68,6 +68,10 @@ static const struct sandbox_allow for_nets[] = {
 	SANDBOX_CALL(ppoll, "is the interface up?"),
 };
 
+static const struct sandbox_allow for_split[] = {
+	SANDBOX_CALL(sched_yield, "until other vCPUs are out of the guest"),
+};
+
 static const struct sandbox_allow for_hvc[] = {
 	SANDBOX_ARG(ioctl, 1, ~0u, TIOCGWINSZ, "the size of a terminal"),
 };
@@ -122,9 +126,14 @@ static void add_devices(struct rows *r, const struct config *c)
 }
 
 /* What both roles have. */
-static void add_common(struct rows *r, const struct kvm_request *requests)
+static void add_common(struct rows *r, const struct config *c,
+		       const struct kvm_request *requests)
 {
 	add_requests(r, requests);
+	if (c->irqchip == IRQCHIP_SPLIT) {
+		add_requests(r, kvm_split_requests);
+		add(r, for_split, ARRAY_SIZE(for_split));
+	}
 	add_own_signals(r);
 	add(r, common, ARRAY_SIZE(common));
 }
@@ -137,8 +146,8 @@ int policy_compile(struct policy *p, const struct config *c, struct err *e)
 	int err;
 
 	*p = (struct policy) { .vcpu = { .role = NULL } };
-	add_common(&vcpu, kvm_vcpu_requests);
-	add_common(&loop, kvm_loop_requests);
+	add_common(&vcpu, c, kvm_vcpu_requests);
+	add_common(&loop, c, kvm_loop_requests);
 	add(&loop, loop_only, ARRAY_SIZE(loop_only));
 	add_devices(&loop, c);
 	err = sandbox_compile(&p->vcpu, "vCPU", vcpu.row, vcpu.nr, action, e);

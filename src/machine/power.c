@@ -63,6 +63,7 @@ static int restart(struct machine *m, struct err *e)
 
 	if (err)
 		return err;
+	irqchip_reset(m->irqchip);
 	pl011_reset(m->uart);
 	pl031_reset(m->rtc);
 	console_restart(m->console);

@@ -98,6 +98,7 @@ START_TEST(defaults)
 	ck_assert_uint_eq(c.nets_nr, 0);
 	ck_assert_int_eq(c.hvc, HVC_OFF);
 	ck_assert(!c.rng);
+	ck_assert_int_eq(c.irqchip, IRQCHIP_KERNEL);
 	ck_assert_uint_eq(c.devices_nr, 0);
 	ck_assert_uint_eq(c.timeout_ms, 0);
 	ck_assert(!c.no_reboot);
@@ -128,6 +129,7 @@ static void assert_all_keys(const char *json, char **args)
 	ck_assert_int_eq(c.steal_time, SWITCH_OFF);
 	ck_assert_int_eq(c.hvc, HVC_PTY);
 	ck_assert(c.rng);
+	ck_assert_int_eq(c.irqchip, IRQCHIP_SPLIT);
 	ck_assert_str_eq(c.console, "/dev/null");
 	ck_assert_str_eq(c.expect, "login: *$");
 	ck_assert_uint_eq(c.timeout_ms, 2500);
@@ -150,6 +152,7 @@ START_TEST(every_key)
 			"\"sve\": \"on\", \"pauth\": \"off\", \"pmu\": \"on\","
 			"\"steal-time\": \"off\", \"console\": \"/dev/null\","
 			"\"hvc\": \"pty\", \"rng\": true,"
+			"\"irqchip\": \"split\","
 			"\"expect\": \"login: *$\", \"timeout\": 2.5,"
 			"\"no-reboot\": true, \"json-status\": true,"
 			"\"seccomp\": \"log\" }",
@@ -160,9 +163,9 @@ START_TEST(every_key)
 			     "--memory=1.5G", "--memory-backing=memfd",
 			     "--memory-prefault", "--sve=on", "--pauth=off",
 			     "--pmu=on", "--steal-time", "off", "--hvc", "pty",
-			     "--rng", "--console", "/dev/null",
-			     "--expect=login: *$", "--timeout", "2.5",
-			     "--no-reboot=true", "--json-status",
+			     "--rng", "--irqchip=split", "--console",
+			     "/dev/null", "--expect=login: *$", "--timeout",
+			     "2.5", "--no-reboot=true", "--json-status",
 			     "--seccomp=log"));
 }
 END_TEST
@@ -204,6 +207,10 @@ START_TEST(accepted)
 		{ "hvc", "\"off\"", "off", FIELD(hvc), HVC_OFF },
 		{ "hvc", "\"stdio\"", "stdio", FIELD(hvc), HVC_STDIO },
 		{ "hvc", "\"pty\"", "pty", FIELD(hvc), HVC_PTY },
+		{ "irqchip", "\"kernel\"", "kernel", FIELD(irqchip),
+		  IRQCHIP_KERNEL },
+		{ "irqchip", "\"split\"", "split", FIELD(irqchip),
+		  IRQCHIP_SPLIT },
 		{ "no-reboot", "false", "false", FIELD(no_reboot), false },
 		{ "no-reboot", "true", "true", FIELD(no_reboot), true },
 	};
@@ -293,6 +300,10 @@ START_TEST(rejected)
 		  "hugetlb-2M, hugetlb-1G" },
 		{ "hvc", "\"hvc0\"",
 		  "\"hvc0\" is unknown; allowed: off, stdio, pty" },
+		{ "irqchip", "\"user\"",
+		  "\"user\" is unknown; allowed: kernel, split" },
+		{ "irqchip", "true",
+		  "true is a boolean; allowed: kernel, split" },
 		{ "rng", "\"/dev/urandom\"",
 		  "\"/dev/urandom\" is a string; allowed: true or false" },
 		{ "no-reboot", "1", "1 is a number; allowed: true or false" },

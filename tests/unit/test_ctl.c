@@ -264,6 +264,39 @@ START_TEST(fdt_has_pci_for_devices)
 }
 END_TEST
 
+/* What is behind an ITS of ours is no memory of the guest's: of 512 MiB, with
+ * stolen time's 64 KiB or without. */
+START_TEST(fdt_has_no_memory_for_a_hidden_its)
+{
+	static const struct {
+		char *irqchip, *steal_time;
+		u32 size;
+	} rows[] = {
+		{ "--irqchip=kernel", "--steal-time=off", 0x20000000 },
+		{ "--irqchip=split", "--steal-time=off", 0x1fed0000 },
+		{ "--irqchip=kernel", "--steal-time=on", 0x1fff0000 },
+		{ "--irqchip=split", "--steal-time=on", 0x1fec0000 },
+	};
+
+	make_image();
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		static const char its[] = "arm,gic-v3-its";
+		const u32 reg[] = { 0, htobe32(0x40000000), 0,
+				    htobe32(rows[i].size) };
+		struct said said = { .out = "" };
+
+		ck_assert_int_eq(BELFRY(&said, "fdt", "--kernel", IMAGE,
+					rows[i].irqchip, rows[i].steal_time),
+				 STATUS_OK);
+		ck_assert_msg(memmem(said.out, sizeof(said.out), reg,
+				     sizeof(reg)),
+			      "row %zu", i);
+		ck_assert_ptr_nonnull(
+			memmem(said.out, sizeof(said.out), its, sizeof(its)));
+	}
+}
+END_TEST
+
 #ifndef __aarch64__
 START_TEST(elsewhere)
 {
@@ -461,6 +494,7 @@ END_TEST
 
 UNIT_MAIN("ctl", refusals, version, help, full_output, check,
 	  check_prints_devices, check_opens_disks, fdt_has_pci_for_devices,
+	  fdt_has_no_memory_for_a_hidden_its,
 #ifndef __aarch64__
 	  elsewhere,
 #endif

@@ -178,6 +178,36 @@ START_TEST(stolen_time_records)
 }
 END_TEST
 
+/* In RAM's slot, in none of what the guest may use, apart from stolen time. */
+START_TEST(a_hidden_its)
+{
+	static const u64 sizes[] = { 64 * KIB, MIB + 192 * KIB, 2 * MIB };
+	static const u64 rams[] = { 32 * MIB, 34 * MIB, 1024 * GIB };
+
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++)
+		for (size_t j = 0; j < 2 * ARRAY_SIZE(rams); j++) {
+			struct memmap m, plain;
+			u64 ram = rams[j / 2];
+			gpa_t end;
+
+			memmap_init(&plain, 4, ram, j % 2);
+			ck_assert_uint_eq(plain.hidden_its, 0);
+			m = plain;
+			memmap_add_hidden_its(&m, sizes[i]);
+			end = m.hidden_its + sizes[i];
+			ck_assert(IS_ALIGNED(m.hidden_its, 64 * KIB));
+			ck_assert_uint_eq(m.hidden_its, m.ram + m.ram_usable);
+			ck_assert_uint_eq(end, m.steal_time ? m.steal_time
+							    : m.ram + ram);
+			/* Nothing else moves. */
+			ck_assert_uint_eq(m.ram_size, ram);
+			ck_assert_uint_eq(m.steal_time, plain.steal_time);
+			ck_assert_uint_eq(m.its, plain.its);
+			ck_assert_uint_eq(m.ipa_bits, plain.ipa_bits);
+		}
+}
+END_TEST
+
 /*
  * The guest writes its doorbell's page offset; the host's kernel adds that to
  * the window's base. Both must be the same register (IHI 0069, 12.20).
@@ -220,5 +250,5 @@ END_TEST
 
 UNIT_MAIN("memmap", nothing_overlaps, a_second_region_from_120_cpus,
 	  the_smallest_address_size, pci_windows, stolen_time_records,
-	  the_doorbell_is_where_the_host_maps_its_own, affinities,
+	  a_hidden_its, the_doorbell_is_where_the_host_maps_its_own, affinities,
 	  interrupts_exist)

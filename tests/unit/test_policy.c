@@ -168,6 +168,62 @@ START_TEST(verdicts_of_devices)
 }
 END_TEST
 
+/* Any thread may bring a guest's commands to the kernel's ITS, if it is behind
+ * one of ours, and wait until the others are out of the guest. */
+START_TEST(verdicts_of_split)
+{
+	static const struct {
+		int nr;
+		u64 args[3];
+		bool vcpu[2], loop[2]; /* by the key irqchip */
+	} rows[] = {
+		{ SYS_ioctl,
+		  { 9, KVM_SET_DEVICE_ATTR },
+		  { false, true },
+		  { true, true } },
+		{ SYS_sched_yield, { 0 }, { false, true }, { false, true } },
+		{ SYS_ioctl, { 9, KVM_RUN }, { true, true }, { false, false } },
+		{ SYS_ioctl,
+		  { 9, KVM_GET_DEVICE_ATTR },
+		  { false, false },
+		  { true, true } },
+		{ SYS_ioctl,
+		  { 9, KVM_CREATE_DEVICE },
+		  { false, false },
+		  { false, false } },
+		{ SYS_ioctl,
+		  { 9, KVM_SET_USER_MEMORY_REGION },
+		  { false, false },
+		  { false, false } },
+	};
+
+	for (int split = 0; split < 2; split++) {
+		const struct config c = { .irqchip = split ? IRQCHIP_SPLIT
+							   : IRQCHIP_KERNEL };
+		struct err e = { 0 };
+		struct policy p;
+
+		ck_assert_msg(!policy_compile(&p, &c, &e), "%s", e.msg);
+		for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+			u64 args[6] = { rows[i].args[0], rows[i].args[1],
+					rows[i].args[2] };
+
+			ck_assert_msg((bpf_verdict(p.vcpu.program, p.vcpu.len,
+						   rows[i].nr, args) ==
+				       SECCOMP_RET_ALLOW) ==
+					      rows[i].vcpu[split],
+				      "row %zu, vCPU, split %d", i, split);
+			ck_assert_msg((bpf_verdict(p.loop.program, p.loop.len,
+						   rows[i].nr, args) ==
+				       SECCOMP_RET_ALLOW) ==
+					      rows[i].loop[split],
+				      "row %zu, loop, split %d", i, split);
+		}
+		policy_fini(&p);
+	}
+}
+END_TEST
+
 START_TEST(refusals_by_mode)
 {
 	static const struct {
@@ -457,6 +513,6 @@ START_TEST(the_terminal_is_restored)
 }
 END_TEST
 
-UNIT_MAIN("policy", verdicts, verdicts_of_devices, refusals_by_mode,
-	  a_run_and_its_end, assertions_in_the_loop, assertions_in_a_vcpu,
-	  the_terminal_is_restored)
+UNIT_MAIN("policy", verdicts, verdicts_of_devices, verdicts_of_split,
+	  refusals_by_mode, a_run_and_its_end, assertions_in_the_loop,
+	  assertions_in_a_vcpu, the_terminal_is_restored)

@@ -1,0 +1,44 @@
+/*
+ * The guest's interrupt controller, whoever's it is: KVM's, or KVM's with an
+ * ITS of ours in front of it. To the rest of the machine they look the same:
+ * lines and messages.
+ */
+#ifndef BELFRY_IRQCHIP_H
+#define BELFRY_IRQCHIP_H
+
+#include <belfry/config.h>
+#include <belfry/gmem.h>
+#include <belfry/irq.h>
+#include <belfry/kvm.h>
+#include <belfry/loop.h>
+#include <belfry/memmap.h>
+#include <belfry/mmio.h>
+
+#include "vcpus.h"
+
+struct irqchip;
+
+/* Nothing yet but what KVM is to be told of it. @cfg and @map are borrowed.
+ * NULL only if memory is short. */
+struct irqchip *irqchip_create(const struct config *cfg,
+			       const struct memmap *map);
+void irqchip_destroy(struct irqchip *c);
+
+/* Fill in what of @s is about it, before kvm_create. */
+void irqchip_setup(struct irqchip *c, struct kvm_setup *s);
+
+/* There is a VM, with memory: put what is ours on the bus. All borrowed.
+ * -errno and a message. */
+MUST_CHECK int irqchip_start(struct irqchip *c, struct kvm *k, struct gmem *mem,
+			     struct mmio_bus *bus, struct loop *l,
+			     struct err *e);
+/* There are vCPU threads, which it may have to stop. */
+void irqchip_run(struct irqchip *c, struct vcpus *v);
+
+/* As at power-on, after kvm_reset. */
+void irqchip_reset(struct irqchip *c);
+
+struct irq_line irqchip_line(struct irqchip *c, u32 intid);
+struct msi_sink irqchip_msi(struct irqchip *c);
+
+#endif
