@@ -242,8 +242,10 @@ static void check_net(struct scope *s)
 {
 	const struct config_key *queues = key_called(s, "queues");
 	const struct config_net *n = s->base;
+	/* A list of descriptors may have been given without any. */
+	bool none = !n->fds_nr && !origin(s, key_called(s, "fd"))->refused;
 
-	if (lacks(s, "tap") && lacks(s, "fd"))
+	if (lacks(s, "tap") && none)
 		key_fault(
 			s, key_called(s, "tap"),
 			"missing; name a TAP interface, or give open ones with fd");
@@ -252,7 +254,7 @@ static void check_net(struct scope *s)
 			  "given beside tap; keep one of them");
 	if (n->fds_nr && n->queues != n->fds_nr && !origin(s, queues)->refused)
 		key_fault(s, queues,
-			  "%u, but there are %u descriptors; leave it out",
+			  "%u, but %u descriptors are given; leave it out",
 			  n->queues, n->fds_nr);
 	check_fds(s);
 }

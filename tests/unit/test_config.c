@@ -968,7 +968,9 @@ START_TEST(group_shapes)
 		{ "{\"net\": [\n{}]}",
 		  "<stdin>:2:1: net[0].tap: missing; name a TAP interface, or "
 		  "give open ones with fd\n" },
-		{ "{\"net\": {\"fd\": []}}", "" },
+		{ "{\"net\": {\"fd\": []}}",
+		  "<stdin>:1:9: net[0].tap: missing; name a TAP interface, or "
+		  "give open ones with fd\n" },
 	};
 
 	give_disks();
@@ -1246,7 +1248,7 @@ START_TEST(nets_in_each_others_way)
 		  "--net[0].fd: given beside tap; keep one of them\n" },
 		{ { "fd=100,fd=101,queues=2" }, "" },
 		{ { "fd=100,fd=101,queues=3" },
-		  "--net[0].queues: 3, but there are 2 descriptors; leave it "
+		  "--net[0].queues: 3, but 2 descriptors are given; leave it "
 		  "out\n" },
 		{ { "fd=100,fd=100" },
 		  "--net[0].fd: 100 is given twice; keep one\n" },
