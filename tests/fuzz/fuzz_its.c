@@ -33,7 +33,7 @@ struct bench {
 	struct gmem mem;
 	u8 ram[RAM_SIZE];
 	bool batch, asked;
-	u32 ints;
+	u32 ints, restores;
 };
 
 struct record {
@@ -210,6 +210,7 @@ static void restore(struct bench *b, const struct record *r)
 
 	if (!state)
 		return;
+	b->restores++;
 	its_save(b->its, state);
 	memcpy(state + size, state, size);
 	state[r->at % size] ^= r->spare;
@@ -243,7 +244,8 @@ static void step(struct bench *b, const struct record *r)
 		memset(b->ram + r->at, r->spare, 64);
 		break;
 	default:
-		if (r->what & 0x80)
+		/* They look at all ids there are, so few. */
+		if ((r->what & 0x80) && b->restores < 2)
 			restore(b, r);
 		else if (r->at == 0xffff)
 			its_reset(b->its);

@@ -1548,7 +1548,8 @@ static const struct {
 	{ EVENT(2, lpi) + 1, 0, false }, /* no LPI */
 	{ EVENT(2, lpi) + 1, 0x40, false },
 	{ EVENT(2, coll), 9, true },
-	{ EVENT(2, coll) + 1, 2, false },
+	{ EVENT(2, coll) + 1, 2, true }, /* in a table that is gone */
+	{ EVENT(2, coll) + 2, 1, false },
 };
 
 START_TEST(state_refused)
@@ -1619,6 +1620,36 @@ START_TEST(state_of_another)
 }
 END_TEST
 
+/* Events whose collections are gone with their table are still mapped. */
+START_TEST(state_without_collections)
+{
+	struct bench b;
+	u8 state[512];
+	struct err e;
+	size_t size;
+
+	create(&b, false);
+	boot(&b);
+	map_some(&b);
+	set_ctlr(&b, 0);
+	set_reg(&b, I_BASER1, 0);
+	size = its_state_size(b.its);
+	ck_assert_uint_le(size, sizeof(state));
+	its_save(b.its, state);
+	/* One that is refused leaves all of it. */
+	state[0] ^= 1;
+	ck_assert_int_eq(its_restore(b.its, state, size, &e), -EINVAL);
+	ck_assert_uint_eq(its_state_size(b.its), size);
+	state[0] ^= 1;
+	ck_assert(!its_restore(b.its, state, size, &e));
+	set_reg(&b, I_BASER1, VALID | COLL_TABLE);
+	set_ctlr(&b, 1);
+	RUN(&b, MAPC(1, 2, true));
+	check_route(&b, "again", 3, 8200, 2);
+	fini(&b);
+}
+END_TEST
+
 /* Commands that were left are left, and somebody is told. */
 START_TEST(state_with_commands)
 {
@@ -1653,4 +1684,5 @@ UNIT_MAIN("its", lint, making, making_short_of_memory, registers, control,
 	  read_only_while_on, page_sizes, queue, queue_without_memory, shares,
 	  turn_of_unmapping, commands, messages, full, flat_tables, two_levels,
 	  first_level_without_memory, moved_tables, reset, user, any_sequence,
-	  state_changed, state_refused, state_of_another, state_with_commands)
+	  state_changed, state_refused, state_of_another,
+	  state_without_collections, state_with_commands)

@@ -137,19 +137,6 @@ static u32 mapc(struct its *its, const struct its_cmd *c)
 	return 0;
 }
 
-static u32 check_mapping(const struct its *its, const struct its_op *op)
-{
-	u32 bad = check_event(its, op->dev, op->event);
-
-	if (bad)
-		return bad;
-	if (!its_table_covers(its, ITS_COLL_TABLE, op->coll))
-		return COLLECTION_OOR;
-	if (op->lpi < ITS_LPI_FIRST || op->lpi >> its->setup.lpi_bits)
-		return PHYSICALID_OOR;
-	return 0;
-}
-
 /* There is room for every LPI once; who maps some twice may run out of it. */
 u32 its_map_event(struct its *its, u32 dev, u32 event, u32 lpi, u32 coll)
 {
@@ -157,12 +144,15 @@ u32 its_map_event(struct its *its, u32 dev, u32 event, u32 lpi, u32 coll)
 			     .dev = dev,
 			     .event = event,
 			     .lpi = lpi,
-			     .coll = coll };
-	u32 bad = check_mapping(its, &op), key = event_key(dev, event);
+			     .coll = coll,
+			     .cpu = coll_cpu(its, coll) };
+	u32 bad = check_event(its, dev, event), key = event_key(dev, event);
 	struct mapping *m;
 
 	if (bad)
 		return bad;
+	if (lpi < ITS_LPI_FIRST || lpi >> its->setup.lpi_bits)
+		return PHYSICALID_OOR;
 	if (eventmap_find(&its->events, key))
 		return 0;
 	m = eventmap_add(&its->events, key);
@@ -170,22 +160,29 @@ u32 its_map_event(struct its *its, u32 dev, u32 event, u32 lpi, u32 coll)
 		return ID_OOR;
 	m->lpi = lpi;
 	m->coll = coll;
-	op.cpu = coll_cpu(its, coll);
 	its_emit(its, &op);
 	return 0;
 }
 
+static u32 map_event(struct its *its, const struct its_cmd *c, u32 lpi)
+{
+	u32 bad = check_event(its, cmd_dev(c), cmd_event(c));
+
+	if (bad)
+		return bad;
+	if (!its_table_covers(its, ITS_COLL_TABLE, cmd_coll(c)))
+		return COLLECTION_OOR;
+	return its_map_event(its, cmd_dev(c), cmd_event(c), lpi, cmd_coll(c));
+}
+
 static u32 mapti(struct its *its, const struct its_cmd *c)
 {
-	return its_map_event(its, cmd_dev(c), cmd_event(c),
-			     (u32)FIELD_GET(CMD_1_LPI, c->word[1]),
-			     cmd_coll(c));
+	return map_event(its, c, (u32)FIELD_GET(CMD_1_LPI, c->word[1]));
 }
 
 static u32 mapi(struct its *its, const struct its_cmd *c)
 {
-	return its_map_event(its, cmd_dev(c), cmd_event(c), cmd_event(c),
-			     cmd_coll(c));
+	return map_event(its, c, cmd_event(c));
 }
 
 static u32 movi(struct its *its, const struct its_cmd *c)

@@ -64,8 +64,8 @@ bool its_table_has(const struct its *its, enum its_table t, u32 id);
 /* its_cmd.c */
 /* Where the event goes: fills in lpi, coll and cpu. 0, or what is wrong. */
 u32 its_find(struct its *its, struct its_op *op);
-/* Map, and tell the sink. That there are such ids is checked already, but for
- * those of an event: 0, or what is wrong. */
+/* Map, and tell the sink. That a device or a collection is one there is, the
+ * caller has checked; of an event: 0, or what is wrong. */
 void its_map_dev(struct its *its, u32 dev, u32 bits);
 void its_map_coll(struct its *its, u32 coll, u32 cpu);
 u32 its_map_event(struct its *its, u32 dev, u32 event, u32 lpi, u32 coll);

@@ -144,9 +144,11 @@ static bool load_coll(struct its *its, const struct its_coll_state *s)
 	return true;
 }
 
+/* It may be in a collection that was in a table which is gone. */
 static bool load_event(struct its *its, const struct its_event_state *s)
 {
-	return !its_map_event(its, s->dev, s->event, s->lpi, s->coll);
+	return s->coll < ITS_COLLS &&
+	       !its_map_event(its, s->dev, s->event, s->lpi, s->coll);
 }
 
 static bool load_all(struct its *its, void *from)
