@@ -78,7 +78,7 @@ bool walk_regime_ok(const struct walk_regime *r);
 struct walk walk(const struct dma *mem, const struct walk_regime *r, u64 va,
 		 u32 access);
 
-/* The fault as ESR_ELx.ISS has it: DFSC or IFSC (D17.2.37). */
+/* The fault as ESR_ELx.ISS has it, in DFSC or IFSC. */
 u32 walk_fsc(const struct walk *w);
 
 #endif
