@@ -33,7 +33,7 @@ bool devices_hvc(struct devices *d, struct chars_port *port);
  */
 void devices_reset(struct devices *d, void (*done)(void *ctx), void *ctx);
 
-/* What drivers did wrong, and what the host failed, so far. */
+/* What drivers did wrong, so far. */
 u64 devices_faults(const struct devices *d);
 
 #endif
