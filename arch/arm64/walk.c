@@ -11,7 +11,8 @@
 
 #include <assert.h>
 
-#define LEVELS 4 /* 0 .. 3 */
+/* The levels are 0 .. 3, and -1 with 52 bits by 4 KiB. */
+#define LEVEL_LAST 3
 
 /* A descriptor, D8.3 */
 #define DESC_VALID   BIT(0)
@@ -22,6 +23,7 @@
 #define DESC_SH      GENMASK(9, 8)
 #define DESC_AF      BIT(10)
 #define DESC_PA_TOP  GENMASK(15, 12) /* with 64 KiB and 52 bits: PA[51:48] */
+#define DESC_PA_TOP2 GENMASK(9, 8)   /* with DS: PA[51:50] */
 #define DESC_DBM     BIT(51)
 #define DESC_PXN     BIT(53)
 #define DESC_UXN     BIT(54)
@@ -40,14 +42,14 @@ struct at {
 	const struct walk_regime *r;
 	const struct walk_half *h;
 	u64 va;
-	u32 level;
+	int level;
 	u64 table;
 	u64 above; /* what tables said so far */
 };
 
-static struct walk fail(enum walk_fault fault, u32 level)
+static struct walk fail(enum walk_fault fault, int level)
 {
-	return (struct walk) { .fault = fault, .level = (u8)level };
+	return (struct walk) { .fault = fault, .level = (s8)level };
 }
 
 /* Bits of an address that one level stands for. */
@@ -57,37 +59,43 @@ static u32 stride(const struct walk_half *h)
 }
 
 /* Of what an entry at @level maps. */
-static u32 level_shift(const struct walk_half *h, u32 level)
+static u32 level_shift(const struct walk_half *h, int level)
 {
-	return h->shift + (LEVELS - 1 - level) * stride(h);
+	return h->shift + (u32)(LEVEL_LAST - level) * stride(h);
 }
 
-static u32 first_level(const struct walk_half *h)
+static int first_level(const struct walk_half *h)
 {
 	u32 bits = h->bits - h->shift;
 
-	return LEVELS - (bits + stride(h) - 1) / stride(h);
+	return LEVEL_LAST + 1 - (int)((bits + stride(h) - 1) / stride(h));
+}
+
+/* FEAT_LPA2's descriptors; 64 KiB knows its own way to 52 bits. */
+static bool lpa2(const struct walk_regime *r, const struct walk_half *h)
+{
+	return r->ds && h->shift != 16;
 }
 
 /* Bits in and out that this granule has. */
-static u32 bits_max(const struct walk_half *h)
+static u32 bits_max(const struct walk_regime *r, const struct walk_half *h)
 {
-	return h->shift == 16 ? 52 : 48;
+	return h->shift == 16 || r->ds ? 52 : 48;
 }
 
-static bool half_ok(const struct walk_half *h)
+static bool half_ok(const struct walk_regime *r, const struct walk_half *h)
 {
 	if (!h->on)
 		return true;
 	if (h->shift != 12 && h->shift != 14 && h->shift != 16)
 		return false;
-	return h->bits >= MAX(16, h->shift + 1) && h->bits <= bits_max(h);
+	return h->bits >= MAX(16, h->shift + 1) && h->bits <= bits_max(r, h);
 }
 
 bool walk_regime_ok(const struct walk_regime *r)
 {
-	return half_ok(&r->half[0]) && half_ok(&r->half[1]) && r->oas >= 32 &&
-	       r->oas <= 52 && (r->ha || !r->hd);
+	return half_ok(r, &r->half[0]) && half_ok(r, &r->half[1]) &&
+	       r->oas >= 32 && r->oas <= 52 && (r->ha || !r->hd);
 }
 
 /* All bits above the input's say which half it is, but for a top byte. */
@@ -100,7 +108,7 @@ static bool in_range(const struct walk_half *h, u64 va)
 
 static u32 oas(const struct at *a)
 {
-	return MIN(a->r->oas, bits_max(a->h));
+	return MIN(a->r->oas, bits_max(a->r, a->h));
 }
 
 /* An address in a descriptor that is a multiple of 1 << shift. */
@@ -108,6 +116,9 @@ static u64 desc_pa(const struct at *a, u64 desc, u32 shift)
 {
 	u64 pa = desc & GENMASK(47, shift);
 
+	if (lpa2(a->r, a->h))
+		return (desc & GENMASK(49, shift)) |
+		       FIELD_GET(DESC_PA_TOP2, desc) << 50;
 	if (oas(a) > 48)
 		pa |= FIELD_GET(DESC_PA_TOP, desc) << 48;
 	return pa;
@@ -130,17 +141,17 @@ static u64 first_table(const struct walk_half *h)
 	return h->table & ~(BIT(MAX(bits, 6u)) - 1);
 }
 
-/* Levels at which a leaf may be: 1 only with 4 KiB, or with 52 bits out. */
+/* Levels at which a leaf may be: one more with 4 KiB, and one with 52 bits. */
 static bool leaf_level(const struct at *a)
 {
-	u32 first = a->h->shift == 12 || oas(a) > 48 ? 1 : 2;
+	bool wide = lpa2(a->r, a->h) || (a->h->shift == 16 && oas(a) > 48);
 
-	return a->level >= first;
+	return a->level >= 2 - (a->h->shift == 12) - wide;
 }
 
 static bool is_table(const struct at *a, u64 desc)
 {
-	return a->level < LEVELS - 1 && (desc & DESC_TABLE);
+	return a->level < LEVEL_LAST && (desc & DESC_TABLE);
 }
 
 /* The permissions of a leaf, with what tables above took away. */
@@ -204,12 +215,13 @@ static struct walk leaf(const struct at *a, u64 desc, u32 access)
 {
 	u32 shift = level_shift(a->h, a->level);
 	struct walk w = {
-		.level = (u8)a->level,
+		.level = (s8)a->level,
 		.pa = desc_pa(a, desc, shift) | (a->va & GENMASK(shift - 1, 0)),
 		.shift = (u8)shift,
 		.may = permissions(a, desc),
 		.attr = (u8)FIELD_GET(DESC_ATTR, desc),
-		.sh = (u8)FIELD_GET(DESC_SH, desc),
+		.sh = lpa2(a->r, a->h) ? a->h->sh
+				       : (u8)FIELD_GET(DESC_SH, desc),
 	};
 
 	if (w.pa >> oas(a))
@@ -253,7 +265,7 @@ static struct walk walk_once(const struct dma *mem, struct at a, u32 access,
 			return fail(WALK_TRANSLATION, a.level);
 		if (!is_table(&a, desc)) {
 			if (!leaf_level(&a) ||
-			    (a.level == LEVELS - 1 && !(desc & DESC_TABLE)))
+			    (a.level == LEVEL_LAST && !(desc & DESC_TABLE)))
 				return fail(WALK_TRANSLATION, a.level);
 			return use_leaf(&a, mem, desc, access, again);
 		}
@@ -284,7 +296,7 @@ struct walk walk(const struct dma *mem, const struct walk_regime *r, u64 va,
 		if (!again)
 			return w;
 	}
-	return fail(WALK_ACCESS_FLAG, LEVELS - 1);
+	return fail(WALK_ACCESS_FLAG, LEVEL_LAST);
 }
 
 u32 walk_fsc(const struct walk *w)
@@ -295,6 +307,14 @@ u32 walk_fsc(const struct walk *w)
 		[WALK_EXTERNAL] = 0x14,
 	};
 
+	/* Only these there are at level -1, and not in the row. */
+	static const u8 minus_one[] = {
+		[WALK_ADDRESS_SIZE] = 0x29,
+		[WALK_TRANSLATION] = 0x2b,
+		[WALK_EXTERNAL] = 0x13,
+	};
+
 	assert(w->fault != WALK_OK);
-	return base[w->fault] + w->level;
+	return w->level < 0 ? minus_one[w->fault]
+			    : base[w->fault] + (u32)w->level;
 }

@@ -3,7 +3,7 @@
  * device knows it to one in the guest's memory. Arm DDI 0487J, D8.
  *
  * VMSAv8-64, the EL1&0 regime, little endian: granules of 4, 16 and 64 KiB,
- * both halves, 48 bits in and out, 52 with 64 KiB. Not there: FEAT_LPA2,
+ * both halves, 48 bits in and out, 52 with 64 KiB or FEAT_LPA2. Not there:
  * permission indirection and overlays, FEAT_D128.
  *
  * What is walked may be a CPU's (TCR_EL1, TTBR0_EL1 and TTBR1_EL1) or a context
@@ -23,13 +23,15 @@ struct walk_half {
 	u8 bits;   /* of an input address: 64 - TnSZ */
 	bool tbi;  /* the top byte is ignored */
 	bool flat; /* attributes of tables are ignored (HPDn, CD.HADn) */
+	u8 sh;     /* shareability with walk_regime.ds (SHn) */
 	u64 table; /* address of the first table, from TTBRn */
 };
 
 struct walk_regime {
 	struct walk_half half[2];
 	u8 oas; /* bits of an output address: 32 .. 52 (IPS); more than 48 count
-		   with 64 KiB only */
+		   with 64 KiB or ds only */
+	bool ds;     /* 52 bits with 4 and 16 KiB (TCR.DS, CD.DS) */
 	bool ha, hd; /* hardware sets the access flag, and manages dirtiness */
 	bool no_af;  /* a clear access flag is no fault (CD.AFFD) */
 	bool wxn;    /* what is writable is not executable */
@@ -58,7 +60,8 @@ enum walk_fault {
 
 struct walk {
 	enum walk_fault fault;
-	u8 level; /* of the descriptor that ended it; with a fault, too */
+	s8 level; /* of the descriptor that ended it, -1 .. 3; with a fault, too
+		   */
 	/* Only if there is no fault: */
 	u64 pa;
 	u8 shift; /* the page or block has 1 << shift bytes */

@@ -41,15 +41,17 @@ static void set_regime(struct walk_regime *r, const struct head *h)
 	r->no_af = h->regime & 4;
 	r->wxn = h->regime & 8;
 	r->pan = h->regime & 16;
+	r->ds = h->regime & 32;
 }
 
 static void check(const struct walk *w, u64 va, u32 oas)
 {
 	if (w->fault) {
-		assert(walk_fsc(w) < 0x18);
+		assert(walk_fsc(w) < 0x2c);
 		return;
 	}
-	assert(w->level <= 3 && w->shift >= 12 && w->shift <= 42);
+	assert(w->level >= 0 && w->level <= 3 && w->shift >= 12 &&
+	       w->shift <= 42);
 	assert(!(w->pa >> oas));
 	assert((w->pa ^ va) << (64 - w->shift) == 0);
 	assert(w->may & 0x77);

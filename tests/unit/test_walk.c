@@ -87,19 +87,19 @@ static u64 entries(u32 shift)
 	return (1ull << shift) / 8;
 }
 
-static u64 entry_size(u32 shift, u32 level)
+static u64 entry_size(u32 shift, int level)
 {
 	u64 size = 1ull << shift;
 
-	for (u32 l = 3; l > level; l--)
+	for (int l = 3; l > level; l--)
 		size *= entries(shift);
 	return size;
 }
 
 /* The level of the table that holds all of an address of @bits. */
-static u32 top_level(u32 shift, u32 bits)
+static int top_level(u32 shift, u32 bits)
 {
-	u32 level = 3;
+	int level = 3;
 
 	while (entry_size(shift, level) * entries(shift) < 1ull << bits)
 		level--;
@@ -132,12 +132,12 @@ static void start(struct bench *b)
 
 /* The entry of @level for @va, with tables above it made as needed, and
  * @above's bits set in each of these. */
-static u64 *entry_for(struct bench *b, u64 va, u32 level, u64 above)
+static u64 *entry_for(struct bench *b, u64 va, int level, u64 above)
 {
 	const struct walk_half *h = &b->r.half[va >> 63];
 	u64 in = va & ((1ull << h->bits) - 1), table = h->table;
 
-	for (u32 l = top_level(h->shift, h->bits);; l++) {
+	for (int l = top_level(h->shift, h->bits);; l++) {
 		u64 *d = desc_at(b, table,
 				 in / entry_size(h->shift, l) %
 					 entries(h->shift));
@@ -152,15 +152,17 @@ static u64 *entry_for(struct bench *b, u64 va, u32 level, u64 above)
 	}
 }
 
-/* An address as a leaf of 64 KiB granules has it. */
+/* An address as a leaf has it, of 64 KiB granules or with DS. */
 static u64 leaf_pa(const struct bench *b, u64 pa)
 {
+	if (b->r.half[0].shift != 16 && b->r.ds)
+		return (pa & GENMASK(49, 0)) | (pa >> 50) << 8;
 	if (b->r.half[0].shift != 16)
 		return pa;
 	return (pa & GENMASK(47, 0)) | (pa >> 48) << 12;
 }
 
-static void map_leaf(struct bench *b, u64 va, u32 level, u64 pa, u64 attrs)
+static void map_leaf(struct bench *b, u64 va, int level, u64 pa, u64 attrs)
 {
 	*entry_for(b, va, level, 0) =
 		leaf_pa(b, pa) | attrs | (level == 3 ? PAGE : BLOCK);
@@ -171,12 +173,12 @@ static struct walk go(struct bench *b, u64 va, u32 access)
 	return walk(&b->dma, &b->r, va, access);
 }
 
-static void expect(struct bench *b, u64 va, u32 access, u32 fault, u32 level)
+static void expect(struct bench *b, u64 va, u32 access, u32 fault, int level)
 {
 	struct walk w = go(b, va, access);
 
 	ck_assert_msg(w.fault == fault && w.level == level,
-		      "%#llx: fault %d at level %u", (unsigned long long)va,
+		      "%#llx: fault %d at level %d", (unsigned long long)va,
 		      w.fault, w.level);
 }
 
@@ -185,7 +187,7 @@ static void expect_pa(struct bench *b, u64 va, u64 pa, u32 shift)
 	struct walk w = go(b, va, 0);
 
 	ck_assert_msg(!w.fault && w.pa == pa && w.shift == shift,
-		      "%#llx: fault %d at level %u, %#llx by %u",
+		      "%#llx: fault %d at level %d, %#llx by %u",
 		      (unsigned long long)va, w.fault, w.level,
 		      (unsigned long long)w.pa, w.shift);
 }
@@ -232,7 +234,9 @@ END_TEST
 
 /* Where a walk begins, and how many entries that table has. */
 static const struct {
-	u32 shift, bits, level, entries;
+	u32 shift, bits;
+	int level;
+	u32 entries;
 } shapes[] = {
 	{ 12, 48, 0, 512 },  { 12, 47, 0, 256 },  { 12, 40, 0, 2 },
 	{ 12, 39, 1, 512 },  { 12, 36, 1, 64 },   { 12, 31, 1, 2 },
@@ -250,7 +254,8 @@ static const struct {
  */
 static void try_shape(size_t i, bool upper, bool last)
 {
-	u32 shift = shapes[i].shift, level = shapes[i].level;
+	u32 shift = shapes[i].shift;
+	int level = shapes[i].level;
 	u64 size = MAX(shapes[i].entries * 8, 64u);
 	u64 n = last ? shapes[i].entries - 1 : 0;
 	u64 va = upper ? ~0ull << shapes[i].bits : 0;
@@ -337,7 +342,9 @@ END_TEST
 
 /* Leaves at each level: where they may be, and what they map. */
 static const struct {
-	u32 shift, oas, level, size; /* 0: a block may not be there */
+	u32 shift, oas;
+	int level;
+	u32 size; /* 0: a block may not be there */
 } leaves[] = {
 	{ 12, 48, 0, 0 },  { 12, 48, 1, 30 }, { 12, 48, 2, 21 },
 	{ 12, 48, 3, 12 }, { 12, 52, 0, 0 },  { 14, 48, 0, 0 },
@@ -350,7 +357,8 @@ static const struct {
 START_TEST(leaf_levels)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(leaves); i++) {
-		u32 level = leaves[i].level, size = leaves[i].size;
+		int level = leaves[i].level;
+		u32 size = leaves[i].size;
 		u64 va = 0x7b6c00000000, pa = 0xedcba9876543;
 		struct bench b;
 
@@ -402,13 +410,13 @@ START_TEST(address_size)
 
 	for (size_t s = 0; s < ARRAY_SIZE(shifts); s++)
 		for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
-			u32 top = top_level(shifts[s], 48);
+			int top = top_level(shifts[s], 48);
 			u64 beyond = 1ull << sizes[i];
 			struct bench b;
 
 			init(&b, shifts[s], 48, sizes[i]);
 			start(&b);
-			for (u32 level = top; level < 3; level++) {
+			for (int level = top; level < 3; level++) {
 				*entry_for(&b, 0, level, 0) = beyond | TABLE;
 				expect(&b, 0, 0, WALK_ADDRESS_SIZE, level);
 				*entry_for(&b, 0, level, 0) = 0;
@@ -446,13 +454,93 @@ START_TEST(wide)
 }
 END_TEST
 
+/* With DS, D8.3: where leaves may be, and the bits that an address has there.
+ */
+static const struct {
+	u32 shift, bits;
+	int level;
+	u32 size; /* 0: a block may not be there */
+} ds_leaves[] = {
+	{ 12, 52, -1, 0 }, { 12, 52, 0, 39 }, { 12, 52, 1, 30 },
+	{ 12, 52, 3, 12 }, { 12, 48, 0, 39 }, { 12, 48, 3, 12 },
+	{ 14, 52, 0, 0 },  { 14, 52, 1, 36 }, { 14, 52, 2, 25 },
+	{ 14, 52, 3, 14 }, { 16, 52, 3, 16 },
+};
+
+static void try_ds(size_t i, bool upper)
+{
+	u32 bits = ds_leaves[i].bits, size = ds_leaves[i].size;
+	u64 pa = 0xf5cba98765000, va = 0xa7b6c12345000;
+	struct bench b;
+	struct walk w;
+
+	init(&b, ds_leaves[i].shift, 48, 52);
+	b.r.ds = true;
+	for (u32 n = 0; n < 2; n++) {
+		b.r.half[n].bits = (u8)bits;
+		b.r.half[n].sh = 2;
+	}
+	ck_assert(walk_regime_ok(&b.r));
+	start(&b);
+	va &= GENMASK(bits - 1, MAX(size, 12u));
+	va |= upper ? ~0ull << bits : 0;
+	if (!size) {
+		map_leaf(&b, va, ds_leaves[i].level, 0, AF);
+		expect(&b, va, 0, WALK_TRANSLATION, ds_leaves[i].level);
+		fini(&b);
+		return;
+	}
+	pa &= ~((1ull << size) - 1);
+	map_leaf(&b, va, ds_leaves[i].level, pa, AF);
+	expect_pa(&b, va, pa, size);
+	w = go(&b, va, 0);
+	ck_assert_uint_eq(w.sh, ds_leaves[i].shift == 16 ? 0 : 2);
+	b.r.oas = 48;
+	if (ds_leaves[i].shift != 16)
+		expect(&b, va, 0, WALK_ADDRESS_SIZE, ds_leaves[i].level);
+	fini(&b);
+}
+
+START_TEST(ds)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(ds_leaves); i++)
+		for (u32 upper = 0; upper < 2; upper++)
+			try_ds(i, upper);
+}
+END_TEST
+
+START_TEST(the_level_before_0)
+{
+	struct bench b;
+
+	init(&b, 12, 48, 52);
+	b.r.half[0].bits = 52;
+	ck_assert(!walk_regime_ok(&b.r));
+	b.r.ds = true;
+	ck_assert(walk_regime_ok(&b.r));
+	b.r.half[0].bits = 53;
+	ck_assert(!walk_regime_ok(&b.r));
+	b.r.half[0].bits = 52;
+	start(&b);
+	expect(&b, 0, 0, WALK_TRANSLATION, -1);
+	/* A table's address has the high bits, too. */
+	*desc_at(&b, b.r.half[0].table, 0) = 1ull << 49 | TABLE;
+	expect(&b, 0, 0, WALK_EXTERNAL, 0);
+	b.r.oas = 48;
+	expect(&b, 0, 0, WALK_ADDRESS_SIZE, -1);
+	*desc_at(&b, b.r.half[0].table, 0) = 3ull << 8 | TABLE;
+	expect(&b, 0, 0, WALK_ADDRESS_SIZE, -1);
+	fini(&b);
+}
+END_TEST
+
 START_TEST(external)
 {
 	struct bench b;
 
 	init(&b, 12, 48, 48);
 	start(&b);
-	for (u32 level = 0; level < 3; level++) {
+	for (int level = 0; level < 3; level++) {
 		*entry_for(&b, 0, level, 0) = 0x1000 | TABLE;
 		expect(&b, 0, 0, WALK_EXTERNAL, level + 1);
 		*entry_for(&b, 0, level, 0) = 0;
@@ -584,7 +672,7 @@ static const struct {
 START_TEST(inheritance)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(inherited); i++)
-		for (u32 level = 0; level < 3; level++) {
+		for (int level = 0; level < 3; level++) {
 			struct bench b;
 
 			init(&b, 12, 48, 48);
@@ -728,14 +816,16 @@ START_TEST(fault_status)
 {
 	static const struct {
 		enum walk_fault fault;
-		u8 level;
+		s8 level;
 		u32 fsc;
 	} rows[] = {
-		{ WALK_ADDRESS_SIZE, 0, 0x00 }, { WALK_ADDRESS_SIZE, 3, 0x03 },
-		{ WALK_TRANSLATION, 0, 0x04 },  { WALK_TRANSLATION, 3, 0x07 },
-		{ WALK_ACCESS_FLAG, 1, 0x09 },  { WALK_ACCESS_FLAG, 3, 0x0b },
-		{ WALK_PERMISSION, 1, 0x0d },   { WALK_PERMISSION, 3, 0x0f },
-		{ WALK_EXTERNAL, 0, 0x14 },     { WALK_EXTERNAL, 3, 0x17 },
+		{ WALK_ADDRESS_SIZE, 0, 0x00 },  { WALK_ADDRESS_SIZE, 3, 0x03 },
+		{ WALK_TRANSLATION, 0, 0x04 },   { WALK_TRANSLATION, 3, 0x07 },
+		{ WALK_ACCESS_FLAG, 1, 0x09 },   { WALK_ACCESS_FLAG, 3, 0x0b },
+		{ WALK_PERMISSION, 1, 0x0d },    { WALK_PERMISSION, 3, 0x0f },
+		{ WALK_EXTERNAL, 0, 0x14 },      { WALK_EXTERNAL, 3, 0x17 },
+		{ WALK_ADDRESS_SIZE, -1, 0x29 }, { WALK_TRANSLATION, -1, 0x2b },
+		{ WALK_EXTERNAL, -1, 0x13 },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -775,11 +865,13 @@ static bool is_free(const struct mapped *m, u32 nr, u64 va, u64 size)
 static u32 fill(struct bench *b, struct mapped *m)
 {
 	const struct walk_half *h = b->r.half;
-	u32 top = top_level(h->shift, h->bits), nr = 0;
+	int top = top_level(h->shift, h->bits);
+	u32 nr = 0;
 
 	for (u32 n = 0; n < MAPPED; n++) {
-		u32 least = MAX(top, h->shift == 12 ? 1u : 2u);
-		u32 any = 3 - (u32)dice(3), level = MAX(any, least), p;
+		int least = MAX(top, h->shift == 12 ? 1 : 2);
+		int any = 3 - (int)dice(3), level = MAX(any, least);
+		u32 p;
 		u64 size = entry_size(h->shift, level), va, pa, in;
 
 		if (size >= 1ull << h->bits)
@@ -853,5 +945,6 @@ START_TEST(any_maps)
 END_TEST
 
 UNIT_MAIN("walk", settings, geometry, range, leaf_levels, address_size, wide,
-	  external, access_flag, permissions, inheritance, attributes,
-	  hardware_updates, races, read_only_tables, fault_status, any_maps)
+	  ds, the_level_before_0, external, access_flag, permissions,
+	  inheritance, attributes, hardware_updates, races, read_only_tables,
+	  fault_status, any_maps)
