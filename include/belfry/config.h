@@ -49,8 +49,12 @@ enum config_seccomp {
 #define CONFIG_SERIAL_MAX 20
 #define CONFIG_NAME_MAX   20 /* "drive[31]" */
 
+/*
+ * What is named @place is where a value stands, "vm.json:3:9: drive[0].path",
+ * for messages of what only using it shows: made by config_load.
+ */
 struct config_drive {
-	char *path;
+	char *path, *place;
 	bool readonly;
 	bool direct; /* O_DIRECT: past the host's page cache */
 	u32 queues;  /* 1..16; by default as many as vCPUs, up to 4 */
@@ -62,6 +66,7 @@ struct config_drive {
 struct config_net {
 	char *tap;                  /* an interface's name; or: */
 	int fds[CONFIG_QUEUES_MAX]; /* open TAP queues */
+	char *place;
 	u32 fds_nr;
 	u8 mac[6]; /* by default made from the interface's name and the index */
 	u32 mtu;   /* 0: as the interface's own */
@@ -110,6 +115,7 @@ struct config {
 	/* The guest. */
 	char *kernel;  /* path; required to run */
 	char *initrd;  /* path */
+	char *kernel_place, *initrd_place;
 	char *cmdline; /* never NULL */
 	u32 cpus;      /* 1..512 */
 	u64 memory;    /* bytes, a multiple of 2 MiB */

@@ -27,8 +27,8 @@ struct plan {
 
 /*
  * Open the files @c names, and look what they are; drives are locked from here
- * on. Adds to @f, key first, what is wrong with each; then false, and nothing
- * is left open. plan_close is harmless on that, and twice.
+ * on. Adds to @f what is wrong with each; then false, and nothing is left open.
+ * plan_close is harmless on that, and twice.
  */
 MUST_CHECK bool plan_open(struct plan *p, const struct config *c,
 			  struct faults *f);

@@ -28,9 +28,9 @@ static int try_loading(const struct plan *p, struct err *e)
 		err_set(e, err, "memory to try it in");
 	else if (image_load(&p->image, &mem, l->kernel,
 			    l->kernel_end - l->kernel, e))
-		err = err_prefix(e, "kernel");
+		err = err_prefix(e, "%s", p->cfg->kernel_place);
 	else if (p->initrd.size && initrd_load(&p->initrd, &mem, l->initrd, e))
-		err = err_prefix(e, "initrd");
+		err = err_prefix(e, "%s", p->cfg->initrd_place);
 	munmap(ram, size);
 	return err;
 }

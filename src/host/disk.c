@@ -235,8 +235,8 @@ static int measure_all(struct disk *d, const char *path, const struct stat *st,
 	if (d->size % d->logical_block)
 		return err_set(
 			e, -EINVAL,
-			"%s: %" PRIu64
-			" bytes are no whole number of sectors of %u: `truncate -s %%%u %s` adds what is missing",
+			"%s has %" PRIu64
+			" bytes, no whole number of sectors of %u; `truncate -s %%%u %s` adds what is missing",
 			path, d->size, d->logical_block, d->logical_block,
 			path);
 	return 0;

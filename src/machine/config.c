@@ -51,7 +51,20 @@ void config_init(struct config *c)
 void config_fini(struct config *c)
 {
 	config_keys_fini(config_keys, c);
+	for (u32 i = 0; i < c->drives_nr; i++)
+		free(c->drives[i].place);
+	for (u32 i = 0; i < c->nets_nr; i++)
+		free(c->nets[i].place);
+	free(c->kernel_place);
+	free(c->initrd_place);
 	*c = (struct config) { 0 };
+}
+
+const struct config_key *key_called(const struct scope *s, const char *name)
+{
+	const struct config_key *near;
+
+	return config_key_find(s->keys, name, &near);
 }
 
 char *place_of(const struct scope *s, const struct json_place *at,
@@ -65,12 +78,19 @@ char *place_of(const struct scope *s, const struct json_place *at,
 	return text_format("--%s%s%s", s->name, dot, key);
 }
 
-void key_fault(struct scope *s, const struct config_key *k, const char *fmt,
-	       ...)
+/* The place of @k's value in @s, or of @s itself (NULL); owned. */
+static char *place_of_key(struct scope *s, const struct config_key *k)
 {
 	const struct json_place *at =
 		k && origin(s, k)->given ? &origin(s, k)->at : &s->at;
-	char *place = place_of(s, at, k ? k->name : "");
+
+	return place_of(s, at, k ? k->name : "");
+}
+
+void key_fault(struct scope *s, const struct config_key *k, const char *fmt,
+	       ...)
+{
+	char *place = place_of_key(s, k);
 	char *what;
 	va_list ap;
 
@@ -132,6 +152,27 @@ struct scope *add_element(struct reader *r, const struct config_key *k,
 	return s;
 }
 
+static void keep_place(char **place, struct scope *s, const char *key)
+{
+	*place = place_of_key(s, key_called(s, key));
+}
+
+static void keep_places(struct scope *s)
+{
+	struct config *c = s->r->c;
+	struct config_drive *d = s->base;
+	struct config_net *n = s->base;
+
+	if (s->keys == config_drive_keys) {
+		keep_place(&d->place, s, "path");
+	} else if (s->keys == config_net_keys) {
+		keep_place(&n->place, s, n->tap ? "tap" : "fd");
+	} else {
+		keep_place(&c->kernel_place, s, "kernel");
+		keep_place(&c->initrd_place, s, "initrd");
+	}
+}
+
 bool config_load(struct config *c, int argc, char **argv, struct faults *f)
 {
 	struct reader *r = calloc(1, sizeof(*r));
@@ -152,6 +193,8 @@ bool config_load(struct config *c, int argc, char **argv, struct faults *f)
 	config_apply_options(r);
 	config_settle(c);
 	config_check(r);
+	for (u32 i = 0; i < r->scopes_nr; i++)
+		keep_places(&r->scopes[i]);
 	free(r->options);
 	free(r);
 	return f->nr == before;

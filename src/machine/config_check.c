@@ -13,13 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const struct config_key *key_called(const struct scope *s,
-					   const char *name)
-{
-	const struct config_key *near;
-
-	return config_key_find(s->keys, name, &near);
-}
+#define SECTOR 512u
 
 /* --- files --- */
 
@@ -82,6 +76,22 @@ static bool is_readonly(const struct scope *s)
 	return ((const struct config_drive *)s->base)->readonly;
 }
 
+/* A file's; of a device only opening it tells. */
+static void check_disk_size(struct scope *s, const struct config_key *k,
+			    const char *path, u64 size)
+{
+	if (!size)
+		path_fault(
+			s, k,
+			"%s is empty; `truncate -s 10G %s` makes it a blank disk",
+			path, path);
+	else if (size % SECTOR)
+		path_fault(
+			s, k,
+			"%s has %llu bytes, no whole number of sectors of %u; `truncate -s %%%u %s` adds what is missing",
+			path, (unsigned long long)size, SECTOR, SECTOR, path);
+}
+
 static void check_disk(struct scope *s, const struct config_key *k,
 		       const char *path)
 {
@@ -101,6 +111,8 @@ static void check_disk(struct scope *s, const struct config_key *k,
 	else if (!is_readonly(s) && access(path, W_OK))
 		path_fault(s, k, "cannot write %s: %s; readonly would do", path,
 			   strerror(errno));
+	else if (S_ISREG(st.st_mode))
+		check_disk_size(s, k, path, (u64)st.st_size);
 }
 
 static void check_paths(struct scope *s)

@@ -51,6 +51,9 @@ static inline struct origin *origin(struct scope *s, const struct config_key *k)
 	return &s->from[k - s->keys];
 }
 
+/* The row of @s's keys that has this name, which there is. */
+const struct config_key *key_called(const struct scope *s, const char *name);
+
 /* "vm.json:3:9: drive[0].path" or "--drive[0].path"; owned. */
 char *place_of(const struct scope *s, const struct json_place *at,
 	       const char *key);

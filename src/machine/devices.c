@@ -70,7 +70,7 @@ static int open_tap(struct device *d, const struct config_net *c, struct err *e)
 	int err = c->fds_nr ? tap_adopt(&d->tap, c->fds, c->fds_nr, e)
 			    : tap_open(&d->tap, c->tap, c->queues, e);
 
-	return err ? err_prefix(e, "%s", d->at->name) : 0;
+	return err ? err_prefix(e, "%s", c->place) : 0;
 }
 
 static int make_net(struct device *d, const struct devices_setup *s,

@@ -39,11 +39,11 @@ int machine_load(struct machine *m, struct err *e)
 			     l->kernel_end - l->kernel, e);
 
 	if (err)
-		return err_prefix(e, "kernel");
+		return err_prefix(e, "%s", m->cfg->kernel_place);
 	if (m->cfg->initrd) {
 		err = initrd_load(&m->plan->initrd, &m->mem, l->initrd, e);
 		if (err)
-			return err_prefix(e, "initrd");
+			return err_prefix(e, "%s", m->cfg->initrd_place);
 	}
 	err = load_devtree(m, e);
 	return err ? err : kvm_enter(m->kvm, l->kernel, l->fdt, e);

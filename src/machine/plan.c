@@ -19,12 +19,12 @@ static void open_disks(struct plan *p, struct faults *f)
 
 		if (disk_open(&p->disks[i], d->path, d->readonly, d->direct,
 			      &e))
-			faults_add(f, "drive[%u]: %s", i, e.msg);
+			faults_add(f, "%s: %s", d->place, e.msg);
 		else if (!p->disks[i].size)
 			faults_add(
 				f,
-				"drive[%u]: %s is empty; `truncate -s 10G %s` makes it a blank disk",
-				i, d->path, d->path);
+				"%s: %s has a size of 0; put a medium in, or name another",
+				d->place, d->path);
 	}
 }
 
@@ -37,9 +37,9 @@ bool plan_open(struct plan *p, const struct config *c, struct faults *f)
 	for (u32 i = 0; i < ARRAY_SIZE(p->disks); i++)
 		p->disks[i].fd = -1;
 	if (image_open(&p->image, c->kernel, &e))
-		faults_add(f, "kernel: %s", e.msg);
+		faults_add(f, "%s: %s", c->kernel_place, e.msg);
 	if (c->initrd && initrd_open(&p->initrd, c->initrd, &e))
-		faults_add(f, "initrd: %s", e.msg);
+		faults_add(f, "%s: %s", c->initrd_place, e.msg);
 	open_disks(p, f);
 	if (f->nr == before)
 		return true;

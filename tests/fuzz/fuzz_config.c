@@ -2,7 +2,8 @@
  * Any configuration file, any command line: what is accepted keeps its
  * promises, what is not is said in whole lines.
  *
- * Input: one argument per line if it begins with '-', else the JSON file.
+ * Input: one argument per line if it begins with '-', else the JSON file. The
+ * kernel is this program; /proc/self/fd/100 can be a disk.
  */
 #include <belfry/config.h>
 
@@ -13,6 +14,7 @@
 #include <unistd.h>
 
 #define ARGS_MAX 64
+#define DISK_FD  100
 
 int LLVMFuzzerTestOneInput(const u8 *data, size_t size);
 
@@ -102,6 +104,19 @@ static void give_stdin(const u8 *data, size_t size)
 	close(fd);
 }
 
+static void give_disk(void)
+{
+	static bool given;
+	int fd = given ? -1 : memfd_create("disk", 0);
+
+	if (given)
+		return;
+	if (fd < 0 || ftruncate(fd, 512) || dup2(fd, DISK_FD) != DISK_FD)
+		abort();
+	close(fd);
+	given = true;
+}
+
 static void load_file(const u8 *data, size_t size)
 {
 	char *argv[] = { "--kernel", "/proc/self/exe", "-" };
@@ -126,6 +141,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	char *text = strndup((const char *)data, size);
 	const char *expect = strstr(text, "expect");
 
+	give_disk();
 	/* Repeats of repeats make glibc's regcomp take all memory there is;
 	 * whoever asks for that may have it, but nothing is learnt here. */
 	if (!expect || !strpbrk(expect, "{*+")) {

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define KERNEL "/proc/self/exe"
@@ -665,6 +666,7 @@ static void give_disks(void)
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
 		int fd = memory_file("disk");
 
+		ck_assert_int_eq(ftruncate(fd, 512), 0);
 		dup2(fd, fds[i]);
 		close(fd);
 	}
@@ -1161,18 +1163,59 @@ START_TEST(disks)
 			      ARGS("--kernel", KERNEL, "--drive",
 				   rows[i].option),
 			      rows[i].msg);
+	give_disks();
+	ck_assert_int_eq(fchmod(100, 0444), 0);
 	if (!geteuid())
 		ck_assert_int_eq(setuid(65534), 0);
 	assert_faults(NULL,
 		      ARGS("--kernel", KERNEL, "--drive",
-			   "/etc/shadow,readonly", "--drive=/etc/passwd"),
+			   "/etc/shadow,readonly", "--drive=" DISK),
 		      "--drive[0].path: cannot read /etc/shadow: Permission "
 		      "denied\n"
-		      "--drive[1].path: cannot write /etc/passwd: Permission "
+		      "--drive[1].path: cannot write " DISK ": Permission "
 		      "denied; readonly would do\n");
 	assert_faults(NULL,
-		      ARGS("--kernel", KERNEL, "--drive=/etc/passwd,readonly"),
+		      ARGS("--kernel", KERNEL, "--drive=" DISK ",readonly"),
 		      "");
+}
+END_TEST
+
+/* Found beside all else that is wrong. */
+START_TEST(disk_sizes)
+{
+	give_disks();
+	ck_assert_int_eq(ftruncate(100, 0), 0);
+	ck_assert_int_eq(ftruncate(101, 513), 0);
+	assert_faults("{\"drive\": {\"path\": \"" DISK "\"},\n\"cpus\": 0}",
+		      ARGS("-", "--kernel", KERNEL,
+			   "--drive=" DISK2 ",readonly"),
+		      "<stdin>:2:9: cpus: 0 is too small" CPUS_ALLOWED "\n"
+		      "<stdin>:1:20: drive[0].path: " DISK " is empty; "
+		      "`truncate -s 10G " DISK "` makes it a blank disk\n"
+		      "--drive[1].path: " DISK2 " has 513 bytes, no whole "
+		      "number of sectors of 512; `truncate -s %512 " DISK2
+		      "` adds what is missing\n");
+}
+END_TEST
+
+/* For who finds a fault later. */
+START_TEST(places_of_values)
+{
+	struct config c;
+
+	load_groups(&c,
+		    "{\"kernel\": \"" KERNEL "\",\n"
+		    "\"drive\": [{\"path\": \"" DISK "\"}],\n"
+		    "\"net\": {\"fd\": [100]}}",
+		    ARGS("-", "--initrd", DISK2, "--net=t", "--drive",
+			 "readonly,path=" DISK2));
+	ck_assert_str_eq(c.kernel_place, "<stdin>:1:12: kernel");
+	ck_assert_str_eq(c.initrd_place, "--initrd");
+	ck_assert_str_eq(c.drives[0].place, "<stdin>:2:20: drive[0].path");
+	ck_assert_str_eq(c.drives[1].place, "--drive[1].path");
+	ck_assert_str_eq(c.nets[0].place, "<stdin>:3:15: net[0].fd");
+	ck_assert_str_eq(c.nets[1].place, "--net[1].tap");
+	config_fini(&c);
 }
 END_TEST
 
@@ -1379,6 +1422,7 @@ UNIT_MAIN("config", defaults, every_key, accepted, rejected, rejected_options,
 	  gigantic_pages_need_gigabytes, all_at_once, every_group_key,
 	  group_defaults, made_macs, group_values_accepted,
 	  group_values_rejected, group_shapes, group_options,
-	  options_add_to_the_file, too_many, disks, disks_start_beside_the_file,
-	  files_for_two_things, nets_in_each_others_way, places_refused,
-	  places_all_wanted, places_found)
+	  options_add_to_the_file, too_many, disks, disk_sizes,
+	  places_of_values, disks_start_beside_the_file, files_for_two_things,
+	  nets_in_each_others_way, places_refused, places_all_wanted,
+	  places_found)
