@@ -225,6 +225,16 @@ static void check_drive(struct scope *s)
 			  "missing; name a disk image or a block device");
 }
 
+/* Guests tell disks apart by it; @b is the later one. */
+static void check_drive_pair(const struct scope *a, struct scope *b)
+{
+	const struct config_drive *x = a->base, *y = b->base;
+
+	if (x->serial && y->serial && !strcmp(x->serial, y->serial))
+		key_fault(b, key_called(b, "serial"),
+			  "%s is %s's, too; give another", y->serial, a->name);
+}
+
 /* Is @fd among the first @nr of @n? */
 static bool has_fd(const struct config_net *n, u32 nr, int fd)
 {
@@ -289,19 +299,30 @@ static void check_net_pair(const struct scope *a, struct scope *b)
 				  a->name);
 }
 
+static void check_group(struct scope *s)
+{
+	if (s->keys == config_drive_keys)
+		check_drive(s);
+	else if (s->keys == config_net_keys)
+		check_net(s);
+}
+
+static void check_pair(const struct scope *a, struct scope *b)
+{
+	if (a->keys != b->keys)
+		return;
+	if (b->keys == config_drive_keys)
+		check_drive_pair(a, b);
+	else if (b->keys == config_net_keys)
+		check_net_pair(a, b);
+}
+
 static void check_groups(struct reader *r)
 {
 	for (u32 i = 0; i < r->scopes_nr; i++) {
-		struct scope *s = &r->scopes[i];
-
-		if (s->keys == config_drive_keys)
-			check_drive(s);
-		if (s->keys != config_net_keys)
-			continue;
-		check_net(s);
+		check_group(&r->scopes[i]);
 		for (u32 j = 0; j < i; j++)
-			if (r->scopes[j].keys == config_net_keys)
-				check_net_pair(&r->scopes[j], s);
+			check_pair(&r->scopes[j], &r->scopes[i]);
 	}
 }
 

@@ -38,7 +38,7 @@ const struct config_key config_drive_keys[] = {
 	{ "queues", KEY_COUNT, FIELD(config_drive, queues), .min = 1,
 	  .max = CONFIG_QUEUES_MAX, .step = 1, .arg = "N",
 	  .help = "request queues, instead of one per CPU up to 4" },
-	{ "serial", KEY_STRING, FIELD(config_drive, serial), .min = 1,
+	{ "serial", KEY_SERIAL, FIELD(config_drive, serial), .min = 1,
 	  .max = CONFIG_SERIAL_MAX, .arg = "TEXT",
 	  .help = "serial number, which guests name disks by" },
 	{ "discard", KEY_FLAG, FIELD(config_drive, discard),

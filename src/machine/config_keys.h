@@ -12,6 +12,7 @@ enum key_type {
 	KEY_OUTPUT,  /* char *: a path to write */
 	KEY_DISK,    /* char *: a path to read and, unless told not to, write */
 	KEY_STRING,  /* char * */
+	KEY_SERIAL,  /* char *: without control characters */
 	KEY_REGEX,   /* char *: POSIX extended */
 	KEY_NETIF,   /* char *: a network interface's name */
 	KEY_COUNT,   /* u32 */

@@ -76,6 +76,15 @@ static int set_string(const struct config_key *k, void *field, const char *text,
 	return ret;
 }
 
+static int set_serial(const struct config_key *k, void *field, const char *text,
+		      struct err *e)
+{
+	for (const char *p = text; *p; p++)
+		if ((u8)*p < ' ' || *p == 0x7f)
+			return err_set(e, -EINVAL, "has a control character");
+	return set_string(k, field, text, e);
+}
+
 static int set_regex(const struct config_key *k, void *field, const char *text,
 		     struct err *e)
 {
@@ -271,6 +280,13 @@ static void allow_string(const struct config_key *k, char *buf)
 			 (unsigned)k->max);
 }
 
+static void allow_serial(const struct config_key *k, char *buf)
+{
+	snprintf(buf, ALLOWED_MAX,
+		 "%u to %u bytes of text without control characters",
+		 (unsigned)k->min, (unsigned)k->max);
+}
+
 static void allow_regex(const struct config_key *k, char *buf)
 {
 	snprintf(buf, ALLOWED_MAX,
@@ -363,6 +379,7 @@ static const struct {
 	[KEY_OUTPUT] = { sizeof(char *), S, set_path, allow_path, true },
 	[KEY_DISK] = { sizeof(char *), S, set_path, allow_path, true },
 	[KEY_STRING] = { sizeof(char *), S, set_string, allow_string, true },
+	[KEY_SERIAL] = { sizeof(char *), S, set_serial, allow_serial, true },
 	[KEY_REGEX] = { sizeof(char *), S, set_regex, allow_regex, true },
 	[KEY_NETIF] = { sizeof(char *), S, set_netif, allow_netif, true },
 	[KEY_COUNT] = { sizeof(u32), N, set_count, allow_count, false },

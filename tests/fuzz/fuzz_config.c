@@ -68,8 +68,13 @@ static void check_accepted(const struct config *c)
 	assert(c->hvc <= HVC_PTY);
 	assert(c->drives_nr <= CONFIG_DRIVES_MAX);
 	assert(c->nets_nr <= CONFIG_NETS_MAX);
-	for (u32 i = 0; i < c->drives_nr; i++)
+	for (u32 i = 0; i < c->drives_nr; i++) {
 		check_drive(&c->drives[i]);
+		for (u32 k = 0; k < i; k++)
+			assert(!c->drives[i].serial || !c->drives[k].serial ||
+			       strcmp(c->drives[i].serial,
+				      c->drives[k].serial));
+	}
 	for (u32 i = 0; i < c->nets_nr; i++)
 		check_net(&c->nets[i]);
 	check_places(c);

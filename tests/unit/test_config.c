@@ -829,7 +829,8 @@ END_TEST
 #define BDF_ALLOWED                                                    \
 	"; allowed: as lspci prints it, 00:04.0, or 4.0, or 4; auto: " \
 	"the first free"
-#define SERIAL_ALLOWED "; allowed: 1 to 20 bytes of text"
+#define SERIAL_ALLOWED \
+	"; allowed: 1 to 20 bytes of text without control characters"
 
 START_TEST(group_values_rejected)
 {
@@ -849,6 +850,12 @@ START_TEST(group_values_rejected)
 		{ DRIVE, "serial", "\"123456789012345678901\"",
 		  "\"123456789012345678901\" is too long, with 21 "
 		  "bytes" SERIAL_ALLOWED },
+		{ DRIVE, "serial", "\"a\\nb\"",
+		  "\"a?b\" has a control character" SERIAL_ALLOWED },
+		{ DRIVE, "serial", "\"\\u001f\"",
+		  "\"?\" has a control character" SERIAL_ALLOWED },
+		{ DRIVE, "serial", "\"a\\u007f\"",
+		  "\"a?\" has a control character" SERIAL_ALLOWED },
 		{ DRIVE, "bdf", "4", "4 is a number" BDF_ALLOWED },
 		{ DRIVE, "bdf", "\"01:04.0\"",
 		  "\"01:04.0\" is not on bus 00, the only one" BDF_ALLOWED },
@@ -1281,6 +1288,26 @@ START_TEST(files_for_two_things)
 }
 END_TEST
 
+START_TEST(serials_of_two_drives)
+{
+	give_disks();
+	assert_faults("{\"drive\": {\"path\": \"" DISK "\",\n"
+		      "\"serial\": \"a \u00e9~\"}}",
+		      ARGS("-", "--kernel", KERNEL, "--drive",
+			   DISK2 ",serial=b", "--net=t"),
+		      "");
+	assert_faults(
+		"{\"drive\": [{\"path\": \"" DISK "\"},\n"
+		"{\"path\": \"" DISK2 "\", \"serial\": \"a\"}]}",
+		ARGS("-", "--kernel", KERNEL, "--drive",
+		     DISK ",readonly,serial=a"),
+		TOO("--drive[2].path",
+		    "drive[0].path") ", or make it readonly\n"
+				     "--drive[2].serial: a is drive[1]'s, too; give "
+				     "another\n");
+}
+END_TEST
+
 START_TEST(nets_in_each_others_way)
 {
 	static const struct {
@@ -1424,5 +1451,5 @@ UNIT_MAIN("config", defaults, every_key, accepted, rejected, rejected_options,
 	  group_values_rejected, group_shapes, group_options,
 	  options_add_to_the_file, too_many, disks, disk_sizes,
 	  places_of_values, disks_start_beside_the_file, files_for_two_things,
-	  nets_in_each_others_way, places_refused, places_all_wanted,
-	  places_found)
+	  serials_of_two_drives, nets_in_each_others_way, places_refused,
+	  places_all_wanted, places_found)
