@@ -220,9 +220,15 @@ static bool lacks(struct scope *s, const char *name)
 
 static void check_drive(struct scope *s)
 {
+	const struct config_drive *d = s->base;
+
 	if (lacks(s, "path"))
 		key_fault(s, key_called(s, "path"),
 			  "missing; name a disk image or a block device");
+	if (d->discard && d->readonly)
+		key_fault(
+			s, key_called(s, "discard"),
+			"given with readonly, by which nothing can be discarded; leave one of them out");
 }
 
 /* Guests tell disks apart by it; @b is the later one. */

@@ -22,6 +22,7 @@ static void check_drive(const struct config_drive *d)
 {
 	assert(d->path && *d->path);
 	assert(d->queues >= 1 && d->queues <= CONFIG_QUEUES_MAX);
+	assert(!d->discard || !d->readonly);
 	assert(!d->serial || strlen(d->serial) <= CONFIG_SERIAL_MAX);
 }
 

@@ -689,14 +689,17 @@ static void assert_all_group_keys(const char *json, char **args)
 	struct config c;
 
 	load_groups(&c, json, args);
-	ck_assert_uint_eq(c.drives_nr, 1);
+	ck_assert_uint_eq(c.drives_nr, 2);
 	ck_assert_str_eq(c.drives[0].path, DISK);
-	ck_assert(c.drives[0].readonly);
+	ck_assert(!c.drives[0].readonly);
 	ck_assert(c.drives[0].direct);
 	ck_assert_uint_eq(c.drives[0].queues, 3);
 	ck_assert_str_eq(c.drives[0].serial, "a,b=c");
 	ck_assert(c.drives[0].discard);
 	ck_assert_uint_eq(c.drives[0].bdf, 4 << 3);
+	ck_assert_str_eq(c.drives[1].path, DISK2);
+	ck_assert(c.drives[1].readonly);
+	ck_assert(!c.drives[1].discard);
 	ck_assert_uint_eq(c.nets_nr, 2);
 	ck_assert_str_eq(c.nets[0].tap, "tap0");
 	ck_assert_uint_eq(c.nets[0].fds_nr, 0);
@@ -717,17 +720,19 @@ static void assert_all_group_keys(const char *json, char **args)
 START_TEST(every_group_key)
 {
 	assert_all_group_keys(
-		"{ \"drive\": { \"path\": \"" DISK "\", \"readonly\": true,"
+		"{ \"drive\": [ { \"path\": \"" DISK "\","
 		"\"direct\": true, \"queues\": 3, \"serial\": \"a,b=c\","
 		"\"discard\": true, \"bdf\": \"00:04.0\" },"
+		"{ \"path\": \"" DISK2 "\", \"readonly\": true } ],"
 		"\"net\": [ { \"tap\": \"tap0\", \"mac\": \"52:54:00:12:34:ab\","
 		"\"mtu\": 1500, \"queues\": 2, \"offload\": false,"
 		"\"bdf\": \"1f\" }, { \"fd\": [100, 101] } ] }",
 		ARGS("-", "--kernel", KERNEL));
 	assert_all_group_keys(
 		NULL, ARGS("--kernel", KERNEL, "--drive",
-			   "path=" DISK ",readonly,direct=true,queues=3,"
+			   "path=" DISK ",direct=true,queues=3,"
 			   "serial=a,,b=c,discard,bdf=4",
+			   "--drive=" DISK2 ",readonly",
 			   "--net=tap0,mac=52:54:0:12:34:AB,mtu=1500,queues=2,"
 			   "offload=false,bdf=00:1f.0",
 			   "--net", "fd=100,fd=101"));
@@ -1036,6 +1041,10 @@ START_TEST(group_options)
 		{ "--drive=path=a=b",
 		  "--drive[0].path: cannot find a=b: No such file or "
 		  "directory\n" },
+		{ "--drive=" DISK ",discard,readonly",
+		  "--drive[0].discard: given with readonly, by which nothing "
+		  "can be discarded; leave one of them out\n" },
+		{ "--drive=" DISK ",discard=false,readonly", "" },
 		{ "--drive=readonly",
 		  "--drive[0].path: missing; name a disk image or a block "
 		  "device\n" },
