@@ -11,9 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* How much of a wrong value a message repeats. */
-#define GIVEN_MAX 60
-
 void faults_add(struct faults *f, const char *fmt, ...)
 {
 	char **msg = reallocarray(f->msg, f->nr + 1, sizeof(*msg));

@@ -137,9 +137,13 @@ static void apply_part(struct scope *s, char *part, bool front)
 		value = part;
 	}
 	if (!k && !*part)
+		key_fault(s, NULL,
+			  "nothing behind the last comma; leave it out");
+	else if (!k && strchr(part, ','))
 		key_fault(
 			s, NULL,
-			"nothing between two commas, or behind the last; a comma in a value is written twice");
+			"nothing between two commas, which makes them one that is part of \"%.*s\", and that is no key; write one comma between keys",
+			(int)text_cut(part, GIVEN_MAX), part);
 	else if (!k)
 		unknown_key(s, part, &command_line, near);
 	else if (!value && k->type != KEY_FLAG)

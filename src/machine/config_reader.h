@@ -51,6 +51,9 @@ static inline struct origin *origin(struct scope *s, const struct config_key *k)
 	return &s->from[k - s->keys];
 }
 
+/* How much of a wrong value a message repeats. */
+#define GIVEN_MAX 60
+
 /* The row of @s's keys that has this name, which there is. */
 const struct config_key *key_called(const struct scope *s, const char *name);
 

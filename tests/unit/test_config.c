@@ -1024,8 +1024,17 @@ START_TEST(group_options)
 		{ "--drive=" DISK ",readonly,readonly=false",
 		  "--drive[0].readonly: given twice; keep one\n" },
 		{ "--drive=" DISK ",",
-		  "--drive[0]: nothing between two commas, or behind the last; "
-		  "a comma in a value is written twice\n" },
+		  "--drive[0]: nothing behind the last comma; leave it out\n" },
+		{ "--drive=a,,b=c.img",
+		  "--drive[0]: nothing between two commas, which makes them "
+		  "one that is part of \"a,b\", and that is no key; write one "
+		  "comma between keys\n"
+		  "--drive[0].path: missing; name a disk image or a block "
+		  "device\n" },
+		{ "--drive=" DISK ",readonly,,direct",
+		  "--drive[0]: nothing between two commas, which makes them "
+		  "one that is part of \"readonly,direct\", and that is no "
+		  "key; write one comma between keys\n" },
 		/* In front only: and a path may look like anything. */
 		{ "--drive=readonly," DISK,
 		  "--drive[0]." DISK ": no such key; belfry run --help lists "
