@@ -41,9 +41,11 @@ static void print_drive(const struct plan *p, u32 i)
 	char size[TEXT_SIZE_MAX];
 
 	text_print_size(size, p->disks[i].size);
-	printf("%s, %s%s%s, %u queue%s", d->path, size,
-	       d->readonly ? ", readonly" : "", d->direct ? ", direct" : "",
-	       d->queues, d->queues == 1 ? "" : "s");
+	printf("%s, %s%s%s%s", d->path, size, d->readonly ? ", readonly" : "",
+	       d->direct ? ", direct" : "", d->discard ? ", discard" : "");
+	if (d->serial)
+		printf(", serial %s", d->serial);
+	printf(", %u queue%s", d->queues, d->queues == 1 ? "" : "s");
 }
 
 static void print_net(const struct plan *p, u32 i)
@@ -54,9 +56,12 @@ static void print_net(const struct plan *p, u32 i)
 		printf("%s", n->tap);
 	for (u32 q = 0; q < n->fds_nr; q++)
 		printf("%s%d", q ? "+" : "descriptor ", n->fds[q]);
-	printf(", %02x:%02x:%02x:%02x:%02x:%02x, %u queue pair%s", n->mac[0],
-	       n->mac[1], n->mac[2], n->mac[3], n->mac[4], n->mac[5], n->queues,
-	       n->queues == 1 ? "" : "s");
+	printf(", %02x:%02x:%02x:%02x:%02x:%02x", n->mac[0], n->mac[1],
+	       n->mac[2], n->mac[3], n->mac[4], n->mac[5]);
+	if (n->mtu)
+		printf(", mtu %u", n->mtu);
+	printf("%s, %u queue pair%s", n->offload ? "" : ", no offload",
+	       n->queues, n->queues == 1 ? "" : "s");
 }
 
 static void print_devices(const struct plan *p)

@@ -172,16 +172,24 @@ START_TEST(check)
 }
 END_TEST
 
-#define DISK_FD 101
-#define DISK    "/proc/self/fd/101"
+#define DISK_FD  101
+#define DISK     "/proc/self/fd/101"
+#define DISK2_FD 102
+#define DISK2    "/proc/self/fd/102"
+
+static void make_disk_at(int at, off_t size)
+{
+	int fd = open("/tmp", O_TMPFILE | O_RDWR, 0600);
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(ftruncate(fd, size), 0);
+	ck_assert_int_eq(dup2(fd, at), at);
+	close(fd);
+}
 
 static void make_disk(off_t size)
 {
-	int fd = memfd_create("disk", 0);
-
-	ck_assert_int_eq(ftruncate(fd, size), 0);
-	ck_assert_int_eq(dup2(fd, DISK_FD), DISK_FD);
-	close(fd);
+	make_disk_at(DISK_FD, size);
 }
 
 START_TEST(check_prints_devices)
@@ -189,10 +197,14 @@ START_TEST(check_prints_devices)
 	struct said said;
 
 	make_image();
-	make_disk(3 * 512);
+	make_disk(3 * 4096);
+	make_disk_at(DISK2_FD, 512);
 	ck_assert_int_eq(BELFRY(&said, "check", "--kernel", IMAGE, "--rng",
-				"--hvc=pty", "--drive", DISK ",readonly",
-				"--net=tap0,mac=52:54:00:12:34:56,bdf=1f",
+				"--hvc=pty", "--drive",
+				DISK ",discard,serial=bell 7,direct", "--drive",
+				DISK2 ",readonly",
+				"--net=tap0,mac=52:54:00:12:34:56,bdf=1f,"
+				"offload=false,mtu=9000",
 				"--net=fd=100,fd=101,mac=52:54:00:12:34:57"),
 			 STATUS_OK);
 	ck_assert_str_eq(
@@ -200,10 +212,13 @@ START_TEST(check_prints_devices)
 		"fine: 1 CPU, 512M of memory, kernel " IMAGE "\n"
 		"  00:01.0  hvc       hvc0 on a pseudo-terminal\n"
 		"  00:02.0  rng       the host's random numbers\n"
-		"  00:03.0  drive[0]  " DISK ", 1536, readonly, 1 queue\n"
-		"  00:04.0  net[1]    descriptor 100+101, 52:54:00:12:34:57, "
+		"  00:03.0  drive[0]  " DISK ", 12K, direct, discard, "
+		"serial bell 7, 1 queue\n"
+		"  00:04.0  drive[1]  " DISK2 ", 512, readonly, 1 queue\n"
+		"  00:05.0  net[1]    descriptor 100+101, 52:54:00:12:34:57, "
 		"2 queue pairs\n"
-		"  00:1f.0  net[0]    tap0, 52:54:00:12:34:56, 1 queue pair\n");
+		"  00:1f.0  net[0]    tap0, 52:54:00:12:34:56, mtu 9000, "
+		"no offload, 1 queue pair\n");
 	ck_assert_str_eq(said.err, "");
 }
 END_TEST
