@@ -78,6 +78,10 @@ $(O)/tests/unit/test_vrng: private ldflags += -Wl,--wrap=getrandom
 # Waiting is counted, not done.
 $(O)/tests/unit/test_disk: private ldflags += -Wl,--wrap=nanosleep
 
+# The host's networks are what the test says.
+$(O)/tests/unit/test_ctl: private ldflags += \
+	-Wl,--wrap=tap_check,--wrap=tap_check_fds
+
 # What the kernel does to a disk only when told to.
 blk-calls = loop_file_readv loop_file_writev loop_file_sync loop_file_allocate \
 	    calloc aligned_alloc

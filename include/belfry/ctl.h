@@ -69,14 +69,15 @@ void command_print_help(const struct command *cmd);
  */
 MUST_CHECK bool ctl_load(struct config *c, int argc, char **argv);
 
-/* Likewise, and opens the files it names. The caller does plan_close if true
- * is returned. */
-MUST_CHECK bool ctl_open(struct config *c, struct plan *p, int argc,
-			 char **argv);
+/* What many go on with: open the files that it names. Faults as above; the
+ * caller does plan_close if true is returned. */
+MUST_CHECK bool ctl_open(const struct config *c, struct plan *p);
 
-/* Likewise, and decides where everything goes, as on a host that offers all
+/* Likewise, and decide where everything goes, as on a host that offers all
  * there is. */
-MUST_CHECK bool ctl_plan(struct config *c, struct plan *p, int argc,
-			 char **argv);
+MUST_CHECK bool ctl_plan(const struct config *c, struct plan *p);
+
+/* Print all and drop them. True if there are none. */
+bool ctl_print_faults(struct faults *f);
 
 #endif

@@ -25,6 +25,10 @@ struct plan {
 	size_t fdt_size; /* bytes set aside for the device tree */
 };
 
+/* Add to @f the networks of @c that a run here would be refused, as far as can
+ * be told without opening them. */
+void plan_check_nets(const struct config *c, struct faults *f);
+
 /*
  * Open the files @c names, and look what they are; drives are locked from here
  * on. Adds to @f what is wrong with each; then false, and nothing is left open.

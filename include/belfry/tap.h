@@ -49,6 +49,14 @@ MUST_CHECK int tap_adopt(struct tap *t, const int *fds, u32 queues,
 
 void tap_close(struct tap *t);
 
+/*
+ * Would these two refuse? Opens no interface and changes nothing, so it cannot
+ * tell if one is in use, or another user's, or has fewer queues. -errno and the
+ * message that they would give.
+ */
+MUST_CHECK int tap_check(const char *name, u32 queues, struct err *e);
+MUST_CHECK int tap_check_fds(const int *fds, u32 queues, struct err *e);
+
 /* What the guest accepts, a subset of @offloads; and whether a queue takes part
  * in distributing frames, as all do at first. While the guest runs: one ioctl
  * each. 0 or -errno, -EINVAL for a queue that is as told already. */

@@ -92,27 +92,47 @@ static void print_devices(const struct plan *p)
 	}
 }
 
-int cmd_check(int argc, char **argv)
+static void print_guest(const struct plan *p)
 {
+	const struct config *c = p->cfg;
 	char memory[TEXT_SIZE_MAX];
-	struct config c;
+
+	text_print_size(memory, c->memory);
+	printf("fine: %u CPU%s, %s of memory, kernel %s\n", c->cpus,
+	       c->cpus == 1 ? "" : "s", memory, c->kernel);
+	print_devices(p);
+}
+
+/* A network that is not there is the host's lack, as in a run. */
+static int check(const struct config *c)
+{
+	struct faults f = { 0 };
 	struct plan p;
 	struct err e;
-	int status = STATUS_USAGE;
+	int status = STATUS_OK;
 
-	if (!ctl_plan(&c, &p, argc, argv))
-		goto out;
+	plan_check_nets(c, &f);
+	if (!ctl_print_faults(&f))
+		status = STATUS_HOST;
+	if (!ctl_plan(c, &p))
+		return STATUS_USAGE;
 	if (try_loading(&p, &e)) {
 		log_error("%s", e.msg);
-	} else {
-		text_print_size(memory, c.memory);
-		printf("fine: %u CPU%s, %s of memory, kernel %s\n", c.cpus,
-		       c.cpus == 1 ? "" : "s", memory, c.kernel);
-		print_devices(&p);
-		status = STATUS_OK;
+		status = STATUS_USAGE;
 	}
+	if (status == STATUS_OK)
+		print_guest(&p);
 	plan_close(&p);
-out:
+	return status;
+}
+
+int cmd_check(int argc, char **argv)
+{
+	struct config c;
+	int status = STATUS_USAGE;
+
+	if (ctl_load(&c, argc, argv))
+		status = check(&c);
 	config_fini(&c);
 	return status;
 }

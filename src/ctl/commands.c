@@ -74,8 +74,7 @@ int command_run(const struct command *cmd, int argc, char **argv)
 	return status ? status : STATUS_FAILED;
 }
 
-/* True if there are none. */
-static bool print_faults(struct faults *f)
+bool ctl_print_faults(struct faults *f)
 {
 	bool none = !f->nr;
 
@@ -91,24 +90,22 @@ bool ctl_load(struct config *c, int argc, char **argv)
 
 	config_init(c);
 	(void)!config_load(c, argc, argv, &f);
-	return print_faults(&f);
+	return ctl_print_faults(&f);
 }
 
-bool ctl_open(struct config *c, struct plan *p, int argc, char **argv)
+bool ctl_open(const struct config *c, struct plan *p)
 {
 	struct faults f = { 0 };
 
-	if (!ctl_load(c, argc, argv))
-		return false;
 	(void)!plan_open(p, c, &f);
-	return print_faults(&f);
+	return ctl_print_faults(&f);
 }
 
-bool ctl_plan(struct config *c, struct plan *p, int argc, char **argv)
+bool ctl_plan(const struct config *c, struct plan *p)
 {
 	struct err e = { 0 };
 
-	if (!ctl_open(c, p, argc, argv))
+	if (!ctl_open(c, p))
 		return false;
 	if (!plan_place(p, c->pmu != SWITCH_OFF, c->steal_time != SWITCH_OFF,
 			&e))

@@ -39,7 +39,7 @@ int cmd_fdt(int argc, char **argv)
 			"fdt: standard output is a terminal, and a device tree is binary: belfry fdt ... | dtc -I dtb -O dts");
 		return status;
 	}
-	if (!ctl_plan(&c, &p, argc, argv))
+	if (!ctl_load(&c, argc, argv) || !ctl_plan(&c, &p))
 		goto out;
 	if (print_tree(&p, &e))
 		log_error("%s", e.msg);

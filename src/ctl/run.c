@@ -99,7 +99,7 @@ int cmd_run(int argc, char **argv)
 
 	clock_gettime(CLOCK_MONOTONIC, &start);
 	sandbox_on_violation(STATUS_SANDBOX, tty_restore);
-	if (ctl_open(&c, &p, argc, argv)) {
+	if (ctl_load(&c, argc, argv) && ctl_open(&c, &p)) {
 		machine_run(&p,
 			    (u64)start.tv_sec * 1000000000 + (u64)start.tv_nsec,
 			    &o, &e);

@@ -245,12 +245,8 @@ static int probe_offloads(struct tap *t, struct err *e)
 
 /* --- the whole --- */
 
-int tap_open(struct tap *t, const char *name, u32 queues, struct err *e)
+static int set_name(struct tap *t, const char *name, struct err *e)
 {
-	struct ifreq r = { .ifr_mtu = 0 };
-	int err = 0;
-
-	assert(queues && queues <= TAP_QUEUES_MAX);
 	*t = (struct tap) { .queues = 0 };
 	if (!*name || strlen(name) >= sizeof(t->name))
 		return err_set(
@@ -258,6 +254,15 @@ int tap_open(struct tap *t, const char *name, u32 queues, struct err *e)
 			"interface %s: the name of one has 1 to %zu characters",
 			name, sizeof(t->name) - 1);
 	strcpy(t->name, name);
+	return 0;
+}
+
+int tap_open(struct tap *t, const char *name, u32 queues, struct err *e)
+{
+	struct ifreq r = { .ifr_mtu = 0 };
+	int err = set_name(t, name, e);
+
+	assert(queues && queues <= TAP_QUEUES_MAX);
 	while (!err && t->queues < queues)
 		err = open_queue(t, queues, e);
 	if (!err)
@@ -308,6 +313,18 @@ static int check_queue(struct tap *t, int fd, u32 queues, struct err *e)
 	return 0;
 }
 
+static int check_queues(struct tap *t, const int *fds, u32 queues,
+			struct err *e)
+{
+	int err = 0;
+
+	assert(queues && queues <= TAP_QUEUES_MAX);
+	*t = (struct tap) { .queues = 0 };
+	for (u32 i = 0; !err && i < queues; i++)
+		err = check_queue(t, fds[i], queues, e);
+	return err;
+}
+
 static int set_descriptor(int fd, struct err *e)
 {
 	int flags = fcntl(fd, F_GETFL);
@@ -321,12 +338,8 @@ static int set_descriptor(int fd, struct err *e)
 
 int tap_adopt(struct tap *t, const int *fds, u32 queues, struct err *e)
 {
-	int err = 0;
+	int err = check_queues(t, fds, queues, e);
 
-	assert(queues && queues <= TAP_QUEUES_MAX);
-	*t = (struct tap) { .queues = 0 };
-	for (u32 i = 0; !err && i < queues; i++)
-		err = check_queue(t, fds[i], queues, e);
 	for (u32 i = 0; !err && i < queues; i++)
 		err = set_descriptor(fds[i], e);
 	if (!err)
@@ -342,6 +355,46 @@ void tap_close(struct tap *t)
 {
 	while (t->queues)
 		close(t->fds[--t->queues]);
+}
+
+/* --- looking only --- */
+
+/* Whether we may is what the kernel looks at first, and then whether there is
+ * such an interface: of one that is not there nothing is changed. */
+static bool may_make(const struct tap *t)
+{
+	struct ifreq r = { .ifr_mtu = -1 };
+
+	return ask(t, SIOCSIFMTU, &r) != -EPERM;
+}
+
+int tap_check(const char *name, u32 queues, struct err *e)
+{
+	struct tap t;
+	int fd, err = set_name(&t, name, e);
+
+	if (err)
+		return err;
+	fd = open(DEVICE, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return no_device(-errno, e);
+	close(fd);
+	switch (kind_of(&t)) {
+	case KIND_NONE:
+		return may_make(&t) ? 0 : no_right(&t, queues, -EPERM, e);
+	case KIND_OTHER:
+		return not_fit(&t, queues, -EINVAL, e);
+	case KIND_TAP:
+		break;
+	}
+	return 0;
+}
+
+int tap_check_fds(const int *fds, u32 queues, struct err *e)
+{
+	struct tap t;
+
+	return check_queues(&t, fds, queues, e);
 }
 
 /* --- while the guest runs --- */

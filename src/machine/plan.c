@@ -28,6 +28,18 @@ static void open_disks(struct plan *p, struct faults *f)
 	}
 }
 
+void plan_check_nets(const struct config *c, struct faults *f)
+{
+	for (u32 i = 0; i < c->nets_nr; i++) {
+		const struct config_net *n = &c->nets[i];
+		struct err e;
+
+		if (n->fds_nr ? tap_check_fds(n->fds, n->fds_nr, &e)
+			      : tap_check(n->tap, n->queues, &e))
+			faults_add(f, "%s: %s", n->place, e.msg);
+	}
+}
+
 bool plan_open(struct plan *p, const struct config *c, struct faults *f)
 {
 	size_t before = f->nr;

@@ -5,7 +5,10 @@
 #include "unit.h"
 
 #include <belfry/ctl.h>
+#include <belfry/tap.h>
 #include <belfry/text.h>
+
+#include <errno.h>
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -15,6 +18,25 @@
 
 #define KERNEL "/proc/self/exe"
 #define MANUAL "src/ctl/belfry.1"
+
+/* --- the host's networks --- */
+
+static bool no_taps;
+
+int __wrap_tap_check(const char *name, u32 queues, struct err *e);
+int __wrap_tap_check(const char *name, u32 queues, struct err *e)
+{
+	return no_taps ? err_set(e, -EPERM, "no %s with %u", name, queues) : 0;
+}
+
+int __wrap_tap_check_fds(const int *fds, u32 queues, struct err *e);
+int __wrap_tap_check_fds(const int *fds, u32 queues, struct err *e)
+{
+	return no_taps ? err_set(e, -EINVAL, "none of %u at %d", queues, *fds)
+		       : 0;
+}
+
+/* --- running commands --- */
 
 /* What was written to standard output and standard error. */
 struct said {
@@ -247,6 +269,36 @@ START_TEST(check_opens_disks)
 		ck_assert_int_eq(BELFRY(&said, "check", "--kernel", IMAGE,
 					"--drive", DISK),
 				 STATUS_OK);
+}
+END_TEST
+
+/* Of networks as much as can be told, beside what opening files shows. */
+START_TEST(check_looks_at_networks)
+{
+	static const char nets[] =
+		"belfry: error: --net[0].tap: no tap0 with 2\n"
+		"belfry: error: --net[1].fd: none of 2 at 100\n";
+	struct said said;
+
+	make_image();
+	make_disk(512);
+	no_taps = true;
+	ck_assert_int_eq(BELFRY(&said, "check", "--kernel", IMAGE, "--net",
+				"tap0,queues=2", "--net=fd=100,fd=101"),
+			 STATUS_HOST);
+	ck_assert_str_eq(said.out, "");
+	ck_assert_str_eq(said.err, nets);
+
+	ck_assert_int_eq(BELFRY(&said, "check", "--kernel", KERNEL, "--net",
+				"tap0,queues=2", "--net=fd=100,fd=101"),
+			 STATUS_USAGE);
+	ck_assert_str_eq(said.out, "");
+	ck_assert_ptr_eq(strstr(said.err, nets), said.err);
+	ck_assert_ptr_nonnull(strstr(said.err, "\nbelfry: error: --kernel: "));
+
+	/* Whoever wants the tree may be elsewhere. */
+	ck_assert_int_eq(BELFRY(&said, "fdt", "--kernel", IMAGE, "--net=tap0"),
+			 STATUS_OK);
 }
 END_TEST
 
@@ -507,8 +559,8 @@ START_TEST(manual_has_every_command)
 END_TEST
 
 UNIT_MAIN("ctl", refusals, version, help, full_output, check,
-	  check_prints_devices, check_opens_disks, fdt_has_pci_for_devices,
-	  fdt_has_no_memory_for_a_hidden_its,
+	  check_prints_devices, check_opens_disks, check_looks_at_networks,
+	  fdt_has_pci_for_devices, fdt_has_no_memory_for_a_hidden_its,
 #ifndef __aarch64__
 	  elsewhere,
 #endif

@@ -318,6 +318,50 @@ START_TEST(refuses)
 }
 END_TEST
 
+/* What a look tells beforehand, in the same words; and nothing is changed. */
+static void foreseen(const char *name, u32 queues, int code, const char *says)
+{
+	int before = open_descriptors();
+	struct err e = { 0 };
+
+	ck_assert_int_eq(tap_check(name, queues, &e), code);
+	if (code)
+		ck_assert_msg(strstr(e.msg, says), "not \"%s\": %s", says,
+			      e.msg);
+	ck_assert_int_eq(open_descriptors(), before);
+}
+
+START_TEST(foresees)
+{
+	struct ifreq r = { .ifr_mtu = 0 };
+	int s;
+
+	if (!alone("foresees"))
+		return;
+	make("tun7", IFF_TUN, -1);
+	make("tap7", IFF_TAP, -1);
+	set_mtu("tap7", 9000);
+	foreseen("", 1, -ENAMETOOLONG, "1 to 15 characters");
+	foreseen("lo", 1, -EINVAL, "lo: not a TAP");
+	foreseen("tun7", 1, -EINVAL, "tun7: not a TAP");
+	foreseen("tap7", 1, 0, NULL);
+	foreseen("tap8", 2, 0, NULL); /* a run would make it */
+	ck_assert_uint_eq(if_nametoindex("tap8"), 0);
+
+	drop_right(CAP_NET_ADMIN);
+	foreseen("lo", 1, -EINVAL, "lo: not a TAP");
+	foreseen("tap7", 1, 0, NULL);
+	foreseen("tap8", 2, -EPERM,
+		 "tap8: there is none, and making one takes CAP_NET_ADMIN: as "
+		 "root, `ip tuntap add tap8 mode tap user 0 multi_queue`");
+	set_name(&r, "tap7");
+	s = socket(AF_UNIX, SOCK_DGRAM, 0);
+	ck_assert_int_eq(ioctl(s, SIOCGIFMTU, &r), 0);
+	ck_assert_int_eq(r.ifr_mtu, 9000);
+	close(s);
+}
+END_TEST
+
 START_TEST(refuses_without_device)
 {
 	if (!alone("refuses_without_device"))
@@ -327,11 +371,13 @@ START_TEST(refuses_without_device)
 			 0);
 	ck_assert_int_eq(mount("none", "/dev", "tmpfs", 0, NULL), 0);
 	refused("tap7", 1, -ENOENT, "`modprobe tun`");
+	foreseen("tap7", 1, -ENOENT, "`modprobe tun`");
 
 	ck_assert_int_eq(mkdir("/dev/net", 0755), 0);
 	ck_assert_int_eq(mknod(DEVICE, S_IFCHR | 0600, makedev(10, 200)), 0);
 	ck_assert_int_eq(setresuid(65534, 65534, 65534), 0);
 	refused("tap7", 1, -EACCES, "`chmod 666 " DEVICE "`");
+	foreseen("tap7", 1, -EACCES, "`chmod 666 " DEVICE "`");
 }
 END_TEST
 
@@ -348,6 +394,8 @@ START_TEST(adopts)
 		return;
 	for (int i = 0; i < 3; i++)
 		fds[i] = attach("tap7", flags | IFF_MULTI_QUEUE);
+	ck_assert_int_eq(tap_check_fds(fds, 3, &e), 0);
+	ck_assert(!(fcntl(fds[0], F_GETFL) & O_NONBLOCK));
 	ck_assert_msg(tap_adopt(&t, fds, 3, &e) == 0, "%s", e.msg);
 	ck_assert_uint_eq(t.queues, 3);
 	ck_assert_str_eq(t.name, "tap7");
@@ -406,11 +454,15 @@ START_TEST(adopts_no_others)
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		struct err e = { 0 };
+		struct err e = { 0 }, foreseen = { 0 };
 		struct tap t;
 
+		ck_assert_int_eq(tap_check_fds(rows[i].fds, rows[i].queues,
+					       &foreseen),
+				 rows[i].code);
 		ck_assert_int_eq(tap_adopt(&t, rows[i].fds, rows[i].queues, &e),
 				 rows[i].code);
+		ck_assert_str_eq(foreseen.msg, e.msg);
 		ck_assert_msg(strstr(e.msg, rows[i].says), "not \"%s\": %s",
 			      rows[i].says, e.msg);
 		tap_close(&t);
@@ -909,7 +961,8 @@ START_TEST(spreads_frames)
 }
 END_TEST
 
-UNIT_MAIN("tap", opens, opens_what_is_there, refuses, refuses_without_device,
-	  adopts, adopts_no_others, names_its_requests, knows_if_up,
-	  attaches_queues, sets_offloads, receives_uncut, receives_cut,
-	  sends_uncut, follows_the_link, outlives_the_interface, spreads_frames)
+UNIT_MAIN("tap", opens, opens_what_is_there, refuses, foresees,
+	  refuses_without_device, adopts, adopts_no_others, names_its_requests,
+	  knows_if_up, attaches_queues, sets_offloads, receives_uncut,
+	  receives_cut, sends_uncut, follows_the_link, outlives_the_interface,
+	  spreads_frames)
