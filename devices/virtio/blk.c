@@ -337,10 +337,13 @@ static void advance(struct request *r, u64 n)
 		fill_with_zeroes(r);
 }
 
-/* Nobody waits for it after a reset, and its memory is no longer ours. */
+/* Nobody waits for it after a reset, or when the device may not master the bus
+ * any more, and its memory is no longer ours. */
 static bool abandoned(struct request *r)
 {
-	if (r->queue->ring)
+	struct blk_queue *q = r->queue;
+
+	if (q->ring && virtio_queue(q->blk->virtio, q->index))
 		return false;
 	slot_give(r);
 	return true;
@@ -646,7 +649,7 @@ static void turn_end(void *ctx)
 {
 	struct blk_queue *q = ctx;
 
-	if (!q->ring)
+	if (!q->ring || !virtio_queue(q->blk->virtio, q->index))
 		return;
 	if (q->more)
 		pop_all(q);
@@ -659,8 +662,7 @@ static void kick(void *dev, u32 i)
 	struct blk_queue *q = &b->queues[i];
 
 	q->ring = virtio_queue(b->virtio, i);
-	if (q->ring)
-		pop_all(q);
+	pop_all(q);
 }
 
 /* --- the device --- */

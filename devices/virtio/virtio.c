@@ -55,8 +55,7 @@ static void wait_for_kicks(struct virtio *v, struct queue *q)
 
 static void kick(struct virtio *v, u32 i)
 {
-	/* Without mastering the bus it cannot look (PCI 3.0, 6.2.2). */
-	if (v->live && v->queues[i].set.enabled && pci_bus_master(&v->function))
+	if (virtio_queue(v, i))
 		v->setup.ops->kick(v->setup.dev, i);
 }
 
@@ -99,6 +98,7 @@ static void finish_reset(struct virtio *v)
 {
 	v->phase = PHASE_STOPPED;
 	v->resetting = false;
+	v->cut_off = false;
 	virtio_pci_reset(v);
 }
 
@@ -198,9 +198,13 @@ void virtio_reset(struct virtio *v, void (*done)(void *ctx), void *ctx)
 
 /* --- for the device --- */
 
+/* Without mastering the bus it cannot look (PCI 3.0, 6.2.2). */
 struct virtq *virtio_queue(struct virtio *v, u32 i)
 {
-	return v->live && v->queues[i].set.enabled ? &v->queues[i].ring : NULL;
+	bool usable = v->live && v->queues[i].set.enabled && !v->cut_off &&
+		      pci_bus_master(&v->function);
+
+	return usable ? &v->queues[i].ring : NULL;
 }
 
 /* By message, or else by a bit of the ISR status, which says in either case

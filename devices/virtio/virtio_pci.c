@@ -486,15 +486,28 @@ static void config_read(void *dev, u32 off, u32 len)
 	memcpy(cfg_data(v), &val, size);
 }
 
+/*
+ * Bus mastering may be on: what waited for it can go on. Taken away from a
+ * device that runs it does not come back before a reset, for who allows it
+ * again may be another kernel (kexec), with other things where the queues were.
+ */
+static void command_written(struct virtio *v)
+{
+	lock_take(&v->lock);
+	if (v->phase != PHASE_STOPPED && !pci_bus_master(&v->function))
+		v->cut_off = true;
+	lock_drop(&v->lock);
+	loop_event_fire(&v->sync);
+}
+
 static void config_written(void *dev, u32 off, u32 len)
 {
 	struct virtio *v = dev;
 	u64 at;
 	u32 size, val = 0;
 
-	/* Bus mastering may be on: what waited for it can go on. */
 	if (off < COMMAND + 2 && off + len > COMMAND)
-		loop_event_fire(&v->sync);
+		command_written(v);
 	if (!cfg_window(v, off, len, &at, &size))
 		return;
 	memcpy(&val, cfg_data(v), size);

@@ -55,7 +55,8 @@ struct virtio {
 
 	struct lock lock; /* a device's; guards what follows */
 	enum phase phase;
-	bool resetting; /* a reset was asked for and is not done */
+	bool resetting;       /* a reset was asked for and is not done */
+	_Atomic bool cut_off; /* from memory, until then */
 	u8 status, isr, generation;
 	u32 device_select, driver_select, queue_select;
 	u64 offered, accepted;

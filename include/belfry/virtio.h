@@ -46,8 +46,8 @@ struct virtio_ops {
 	u32 class_code; /* PCI's, 24 bits */
 	/* DRIVER_OK: @features were agreed, queues can be used. */
 	void (*start)(void *dev, u64 features);
-	/* The driver says queue @i has something new. Also called once for
-	 * every enabled queue after start. */
+	/* The driver says queue @i has something new. Also called for every
+	 * enabled queue after start, or once the bus may be mastered. */
 	void (*kick)(void *dev, u32 i);
 	/* Stop using the queues and guest memory, then call virtio_stopped,
 	 * from here or later. No kick comes after it. */
@@ -95,8 +95,11 @@ void virtio_reset(struct virtio *v, void (*done)(void *ctx), void *ctx);
 
 /* --- for the device, on the loop's thread --- */
 
-/* Queue @i, or NULL if the driver has not enabled it or the device is not
- * running. */
+/*
+ * Queue @i, or NULL if the driver has not enabled it, the device is not running
+ * or may not master the bus. Ask at each event: mastering can be taken away at
+ * any time, and all that was to be done with the queue is off then.
+ */
 struct virtq *virtio_queue(struct virtio *v, u32 i);
 
 /* Show what was pushed to queue @i and interrupt if that is wanted. Where a

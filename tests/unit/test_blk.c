@@ -1727,6 +1727,61 @@ START_TEST(reset_from_outside)
 }
 END_TEST
 
+/* --- bus mastering --- */
+
+/* Taken away while the kernel has a request, whose end is told to nobody. */
+static void check_cut_off(struct spec s, u32 type, int result)
+{
+	struct guest g = guest_begin(s);
+
+	if (type == OUT)
+		put_pattern(&g, g.data, 1024, 0);
+	if (type == ZEROES)
+		put_range(&g, 64, 2, 0);
+	kernel.hold = 2;
+	for (u32 i = 0; i < 2; i++)
+		add(&g, g.q, type, 0, g.data,
+		    type == ZEROES  ? 16
+		    : type == FLUSH ? 0
+				    : 1024,
+		    g.header + 64 * i);
+	driver_kick(g.q);
+	world_pass(g.w, 2);
+	ck_assert_uint_eq(kernel.held_nr, 2);
+	driver_pci_write(g.d, 0x04, 2, 0x0002);
+	g.w->no_memory = true;
+	release_all(result);
+	kernel.calls = kernel.hold = 0;
+	world_pass(g.w, 5);
+	driver_pci_write(g.d, 0x04, 2, 0x0006);
+	driver_kick(g.q);
+	world_pass(g.w, 5);
+	ck_assert_uint_eq(kernel.calls, 0);
+
+	g.w->no_memory = false;
+	driver_reset(g.d);
+	bind(&g, &s);
+	check_works(&g);
+	guest_end(&g);
+}
+
+START_TEST(mastering_switched_off)
+{
+	static const struct {
+		u32 type;
+		int result;
+	} cases[] = {
+		{ IN, 1024 },   { IN, 512 },       { IN, -EIO },
+		{ IN, -EINTR }, { OUT, 1024 },     { OUT, 512 },
+		{ FLUSH, 0 },   { FLUSH, -EINTR }, { ZEROES, 0 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		check_cut_off((struct spec) { .fd = new_file(MIB) },
+			      cases[i].type, cases[i].result);
+}
+END_TEST
+
 /* --- size --- */
 
 struct expected {
@@ -1988,6 +2043,7 @@ UNIT_MAIN("blk", features, configuration, serial_numbers, reads_and_writes,
 	  errors_are_told_but_not_for_ever, a_file_that_got_shorter,
 	  a_file_that_may_not_grow, a_full_file_system,
 	  one_interrupt_for_a_batch, a_full_queue, a_flood_of_requests,
-	  several_queues, reset_in_flight, reset_from_outside, resized,
-	  memory_that_the_disk_cannot_reach, many_that_the_disk_cannot_reach,
-	  a_block_device, creation_fails_completely)
+	  several_queues, reset_in_flight, reset_from_outside,
+	  mastering_switched_off, resized, memory_that_the_disk_cannot_reach,
+	  many_that_the_disk_cannot_reach, a_block_device,
+	  creation_fails_completely)

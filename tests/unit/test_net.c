@@ -649,6 +649,28 @@ START_TEST(leaves_frames)
 }
 END_TEST
 
+/* Frames come, and their buffers may not be touched: they stay, too. */
+START_TEST(leaves_frames_without_mastering)
+{
+	struct bench *b = bench_create(&plain);
+
+	bind_all(b, ALL, 16);
+	post_many(b, 0, 1536, 2);
+	host_sends(b, 0, 100, 1);
+	guest_gets_this(b, 0, 100, 1, 1);
+	driver_pci_write(b->d, 0x04, 2, 0x0002);
+	b->w->no_memory = true;
+	host_sends(b, 0, 101, 2);
+	world_pass(b->w, 5);
+	ck_assert(readable(&b->tap.fds[0]));
+	driver_pci_write(b->d, 0x04, 2, 0x0006);
+	world_pass(b->w, 5);
+	ck_assert(readable(&b->tap.fds[0]));
+	ck_assert_uint_eq(net_dropped(b->net), 0);
+	bench_destroy(b);
+}
+END_TEST
+
 /* Of the header two bytes are the device's, and flags where the driver does
  * not know checksums. */
 START_TEST(receives_headers)
@@ -1230,7 +1252,8 @@ END_TEST
 
 UNIT_MAIN("net", offers, agrees, sends, sends_headers, refuses_frames,
 	  waits_for_room, receives_merged, receives_unmerged, waits_for_buffers,
-	  gives_up, leaves_frames, receives_headers, interrupts_once,
-	  takes_turns, wants_no_kicks, commands, uses_pairs, keeps_pairs,
-	  waits_across_commands, breaks, breaks_between, resets_under_load,
-	  tells_of_the_link, outlives_the_interface, carries_all)
+	  gives_up, leaves_frames, leaves_frames_without_mastering,
+	  receives_headers, interrupts_once, takes_turns, wants_no_kicks,
+	  commands, uses_pairs, keeps_pairs, waits_across_commands, breaks,
+	  breaks_between, resets_under_load, tells_of_the_link,
+	  outlives_the_interface, carries_all)

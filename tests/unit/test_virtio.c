@@ -1457,12 +1457,49 @@ START_TEST(mastering_switched_off)
 	ck_assert_uint_eq(driver_messages(b.d, CONFIG_VECTOR), 0);
 	ck_assert_uint_eq(driver_messages(b.d, 1), 1);
 
-	/* It makes up for it, without being told again. */
-	b.w->no_memory = false;
+	/* Who has it back may be somebody else, and is to reset it. */
 	driver_pci_write(b.d, 0x04, 2, 0x0006);
 	ck_assert_uint_eq(driver_messages(b.d, CONFIG_VECTOR), 1);
-	driver_wait(&b.d->queues[0], &(u32) { 0 });
-	ck_assert_uint_eq(driver_messages(b.d, 1), 2);
+	driver_notify(&b.d->queues[0]);
+	world_pass(b.w, 3);
+	ck_assert_uint_eq(driver_messages(b.d, 1), 1);
+	b.w->no_memory = false;
+	driver_reset(b.d);
+	driver_bind(b.d, ~0ull, QUEUES, 16);
+	works(&b, 0);
+	bench_fini(&b);
+}
+END_TEST
+
+/* Nor does it at an event of its own, such as the end of a request. */
+START_TEST(mastering_switched_off_in_flight)
+{
+	struct virtq *q;
+	struct bench b;
+
+	bench_init_bound(&b);
+	b.toy.hold = true;
+	for (u32 i = 0; i < 2; i++)
+		driver_add(&b.d->queues[0], &b.out, 1, &b.in, 1);
+	driver_notify(&b.d->queues[0]);
+	world_pass(b.w, 2);
+	ck_assert_uint_eq(b.toy.held, 2);
+	q = virtio_queue(b.v, 0);
+	virtq_push(q, b.toy.head[0], 7);
+	driver_pci_write(b.d, 0x04, 2, 0x0002);
+	b.w->no_memory = true;
+	ck_assert_ptr_null(virtio_queue(b.v, 0));
+	virtio_show(b.v, 0);
+	world_pass(b.w, 3);
+	ck_assert_uint_eq(driver_messages(b.d, 1), 0);
+	ck_assert_uint_eq(b.toy.kicks[0], 2); /* one was at the start */
+
+	driver_pci_write(b.d, 0x04, 2, 0x0006);
+	ck_assert_ptr_null(virtio_queue(b.v, 0));
+	virtio_show(b.v, 0);
+	world_pass(b.w, 3);
+	ck_assert_uint_eq(driver_messages(b.d, 1), 0);
+	ck_assert_uint_eq(b.toy.kicks[0], 2);
 	bench_fini(&b);
 }
 END_TEST
@@ -1670,5 +1707,5 @@ UNIT_MAIN("virtio", identity, capabilities, no_configuration, table, registers,
 	  reset_before_the_start, reset_from_outside, a_broken_queue,
 	  misplaced_queues, the_device_gives_up, a_bar_that_moves,
 	  memory_switched_off, mastering_switched_off,
-	  mastering_switched_on_late, writes_at_random, starts_and_resets,
-	  creation_that_fails)
+	  mastering_switched_off_in_flight, mastering_switched_on_late,
+	  writes_at_random, starts_and_resets, creation_that_fails)
