@@ -72,11 +72,23 @@ static int map_private(struct ram *r, struct err *e)
 	return r->host ? 0 : too_little(r->size, errno, e);
 }
 
+static int check_multiple(u64 size, u64 page, struct err *e)
+{
+	if (!page || size % page == 0)
+		return 0;
+	return err_set(
+		e, -EINVAL,
+		"memory: must be a multiple of %llu MiB with this memory-backing",
+		(unsigned long long)(page / MIB));
+}
+
 static int map_shared(struct ram *r, bool huge, u64 page, struct err *e)
 {
 	unsigned flags = MFD_CLOEXEC;
 	struct stat st;
 
+	if (check_multiple(r->size, page, e))
+		return e->code;
 	if (huge)
 		flags |= MFD_HUGETLB;
 	if (page)
@@ -90,11 +102,8 @@ static int map_shared(struct ram *r, bool huge, u64 page, struct err *e)
 	/* Only now is the host's default known. */
 	if (r->fd >= 0 && huge && !fstat(r->fd, &st))
 		page = (u64)st.st_blksize;
-	if (page && r->size % page)
-		return err_set(
-			e, -EINVAL,
-			"memory: must be a multiple of %llu MiB with this memory-backing",
-			(unsigned long long)(page / MIB));
+	if (check_multiple(r->size, page, e))
+		return e->code;
 	if (r->fd >= 0 && !ftruncate(r->fd, (off_t)r->size))
 		r->host = mmap(NULL, r->size, PROT_READ | PROT_WRITE,
 			       MAP_SHARED, r->fd, 0);
