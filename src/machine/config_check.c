@@ -374,26 +374,10 @@ static void check_bdf(struct reader *r, u32 i)
 			text);
 }
 
-static void no_place(struct reader *r, const struct config_device *d)
-{
-	static const char msg[] =
-		"no device number is left for it; let drives and nets share some, with bdf 00:01.0, 00:01.1 and so on";
-
-	for (u32 i = 1; i < r->scopes_nr; i++)
-		if (!strcmp(r->scopes[i].name, d->name)) {
-			key_fault(&r->scopes[i], NULL, msg);
-			return;
-		}
-	key_fault(&r->scopes[0], key_called(&r->scopes[0], d->name), msg);
-}
-
 static void check_places(struct reader *r)
 {
 	for (u32 i = 0; i < r->scopes_nr; i++)
 		check_bdf(r, i);
-	for (u32 i = 0; i < r->c->devices_nr; i++)
-		if (r->c->devices[i].bdf == CONFIG_BDF_AUTO)
-			no_place(r, &r->c->devices[i]);
 }
 
 /* --- the whole --- */

@@ -92,8 +92,7 @@ void config_apply_options(struct reader *r);
 void config_check(struct reader *r);
 
 /* config_settle.c: decide what the operator left to us: numbers of queues, MAC
- * addresses, places on the bus. What finds no place keeps CONFIG_BDF_AUTO.
- * Pure. */
+ * addresses, places on the bus. Pure. */
 void config_settle(struct config *c);
 
 #endif

@@ -5,11 +5,14 @@
  */
 #include "config_reader.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define QUEUES_DEFAULT 4
+
+static_assert(CONFIG_DEVICES_MAX <= 31 * 8, "all find a place");
 
 /*
  * A locally administered address. Guests that share a network are on different
@@ -67,22 +70,48 @@ static void list_devices(struct config *c)
 		add(c, CONFIG_NET, i, c->nets[i].bdf);
 }
 
-/* Each to the first free of 31 device numbers; 0 is where a host bridge is
- * looked for, and left to those who ask for it. */
+/* Is a device in [@bdf, @bdf + @nr)? */
+static bool taken(const struct config *c, u32 bdf, u32 nr)
+{
+	for (u32 i = 0; i < c->devices_nr; i++)
+		if (c->devices[i].bdf - bdf < nr)
+			return true;
+	return false;
+}
+
+/* The first free place from @bdf on: of a device number that is free, or
+ * @beside others. */
+static u32 free_place(const struct config *c, u32 bdf, bool beside)
+{
+	while (taken(c, bdf, 1) || taken(c, bdf & ~7u, 8) != beside)
+		bdf++;
+	return bdf;
+}
+
+/*
+ * Each has a device number of its own, as long as those that are left can take
+ * the rest, with all their functions; then it is another function beside the
+ * one before it. So guests find them in our order, and most places do not
+ * depend on how many there are. Number 0 is where a host bridge is looked for,
+ * and left to those who ask for it.
+ */
 static void place_devices(struct config *c)
 {
-	u64 taken = ~GENMASK(31, 1);
+	u32 numbers = 0, rest = 0, last = 0;
 
+	for (u32 dev = 1; dev < 32; dev++)
+		numbers += !taken(c, dev << 3, 8);
 	for (u32 i = 0; i < c->devices_nr; i++)
-		if (c->devices[i].bdf != CONFIG_BDF_AUTO)
-			taken |= BIT(c->devices[i].bdf >> 3);
-	for (u32 i = 0; i < c->devices_nr && ~taken; i++) {
-		u32 dev = (u32)__builtin_ctzll(~taken);
+		rest += c->devices[i].bdf == CONFIG_BDF_AUTO;
+	for (u32 i = 0; i < c->devices_nr; i++) {
+		bool beside = rest > 8 * numbers;
 
 		if (c->devices[i].bdf != CONFIG_BDF_AUTO)
 			continue;
-		c->devices[i].bdf = dev << 3;
-		taken |= BIT(dev);
+		last = free_place(c, beside ? MAX(last, 8) : 8, beside);
+		c->devices[i].bdf = last;
+		numbers -= !beside;
+		rest--;
 	}
 }
 

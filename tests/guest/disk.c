@@ -112,8 +112,9 @@ bool test_disks(const char *arg)
 	u64 size;
 
 	for (int i = 1; i <= n; i++) {
-		snprintf(path, sizeof(path), "/sys/block/vd%c/size",
-			 'a' + i - 1);
+		/* vdz is followed by vdaa. */
+		snprintf(path, sizeof(path), "/sys/block/vd%s%c/size",
+			 i > 26 ? "a" : "", 'a' + (i - 1) % 26);
 		size = sysfs_number(path) * 512;
 		if (size != (u64)i * MIB)
 			return wrong("%s says %llu bytes", path,

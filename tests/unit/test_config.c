@@ -1130,10 +1130,6 @@ static void assert_array(const char *before, u32 nr, const char *front,
 	free(json);
 }
 
-#define NO_PLACE                                                      \
-	"no device number is left for it; let drives and nets share " \
-	"some, with bdf 00:01.0, 00:01.1 and so on\n"
-
 START_TEST(too_many)
 {
 	static const char drive[] =
@@ -1155,13 +1151,9 @@ START_TEST(too_many)
 	assert_array("{\"net\": {\"fd\":", 17, "", 120, "", "}}",
 		     "<stdin>:18:1: net[0].fd: 136 is one too many, after "
 		     "16" FD_ALLOWED "\n");
-	assert_array("{\"drive\":", 31, drive, 0, end, "}", "");
-	assert_array("{\"drive\":", 32, drive, 0, end, "}",
-		     "<stdin>:33:1: drive[31]: " NO_PLACE);
-	assert_array("{\"rng\": true, \"drive\":", 30, drive, 0, end, "}", "");
+	assert_array("{\"drive\":", 32, drive, 0, end, "}", "");
 	assert_array("{\"drive\":", 33, drive, 0, end, "}",
-		     "<stdin>:34:1: drive: one too many; there may be 32\n"
-		     "<stdin>:33:1: drive[31]: " NO_PLACE);
+		     "<stdin>:34:1: drive: one too many; there may be 32\n");
 	free(nets);
 	free(json);
 }
@@ -1386,21 +1378,6 @@ START_TEST(places_refused)
 }
 END_TEST
 
-/* With every device number wanted, there is none for what wants any. */
-START_TEST(places_all_wanted)
-{
-	char *args[31 + 5] = { "--kernel", KERNEL, "--rng", "--hvc=pty" };
-
-	give_disks();
-	for (u32 i = 0; i < 31; i++)
-		args[4 + i] =
-			text_format("--drive=" DISK ",readonly,bdf=%x", i + 1);
-	assert_faults(NULL, args, "--hvc: " NO_PLACE "--rng: " NO_PLACE);
-	for (u32 i = 0; i < 31; i++)
-		free(args[4 + i]);
-}
-END_TEST
-
 /* "hvc 00:01.0, ..." of what was loaded; owned. */
 static char *places(const struct config *c)
 {
@@ -1460,6 +1437,109 @@ START_TEST(places_found)
 }
 END_TEST
 
+/* A guest with hvc, rng and these many drives, of which the first @wanting want
+ * a number each from @from up, and nets. */
+static void load_many(struct config *c, u32 drives, u32 wanting, u32 from,
+		      u32 nets)
+{
+	char *args[4 + CONFIG_DRIVES_MAX + CONFIG_NETS_MAX + 1] = {
+		"--kernel", KERNEL, "--rng", "--hvc=pty"
+	};
+	u32 nr = 4;
+
+	for (u32 i = 0; i < drives; i++)
+		args[nr++] = i < wanting
+				     ? text_format("--drive=" DISK
+						   ",readonly,bdf=%x",
+						   from + i)
+				     : text_format("--drive=" DISK ",readonly");
+	for (u32 i = 0; i < nets; i++)
+		args[nr++] = text_format("--net=t%u", i);
+	load_groups(c, NULL, args);
+	while (nr > 4)
+		free(args[--nr]);
+}
+
+/* Many devices share the last numbers, and guests find them in order. */
+START_TEST(places_shared)
+{
+	static const struct {
+		u32 drives, nets, single, last;
+	} rows[] = {
+		{ 29, 0, 31, 0xf8 }, { 30, 0, 31, 0xf9 }, { 32, 0, 31, 0xfb },
+		{ 29, 7, 31, 0xff }, { 29, 8, 30, 0xff }, { 32, 16, 29, 0xff },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		const struct config_device *d;
+		struct config c;
+
+		load_many(&c, rows[i].drives, 0, 0, rows[i].nets);
+		d = c.devices;
+		for (u32 k = 0; k < rows[i].single; k++)
+			ck_assert_uint_eq(d[k].bdf, (k + 1) << 3);
+		for (u32 k = rows[i].single; k < c.devices_nr; k++)
+			ck_assert_msg(d[k].bdf == d[k - 1].bdf + 1 ||
+					      d[k].bdf ==
+						      (d[k - 1].bdf | 7) + 1,
+				      "row %zu: %s at %#x", i, d[k].name,
+				      d[k].bdf);
+		ck_assert_uint_eq(d[c.devices_nr - 1].bdf, rows[i].last);
+		for (u32 k = 1; k < c.devices_nr; k++)
+			ck_assert(d[k].kind == d[k - 1].kind
+					  ? d[k].index == d[k - 1].index + 1
+					  : d[k].kind > d[k - 1].kind);
+		config_fini(&c);
+	}
+}
+END_TEST
+
+/* Also beside those who want theirs. */
+START_TEST(places_shared_with_wanted)
+{
+	static const struct {
+		u32 wanting, from, nets;
+		const char *places[3];
+	} rows[] = {
+		{ 31,
+		  1,
+		  0,
+		  { "drive[0] 00:01.0, hvc 00:01.1, rng 00:01.2, "
+		    "drive[1] 00:02.0" } },
+		{ 30,
+		  2,
+		  7,
+		  { "rng 00:01.0, net[0] 00:01.1, ",
+		    "net[6] 00:01.7, drive[0] 00:02.0, hvc 00:02.1, " } },
+		{ 30,
+		  2,
+		  8,
+		  { "hvc 00:02.1, rng 00:02.2, drive[1]", "net[0] 00:01.0, ",
+		    "net[7] 00:01.7" } },
+		{ 30,
+		  1,
+		  7,
+		  { "hvc 00:01.1, drive[1]", "rng 00:1f.0",
+		    "net[6] 00:1f.7" } },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct config c;
+		char *found;
+
+		load_many(&c, rows[i].wanting, rows[i].wanting, rows[i].from,
+			  rows[i].nets);
+		found = places(&c);
+		for (int k = 0; k < 3 && rows[i].places[k]; k++)
+			ck_assert_msg(strstr(found, rows[i].places[k]),
+				      "row %zu: no %s in %s", i,
+				      rows[i].places[k], found);
+		free(found);
+		config_fini(&c);
+	}
+}
+END_TEST
+
 UNIT_MAIN("config", defaults, every_key, accepted, rejected, rejected_options,
 	  lengths, empty_cmdline_is_one, keys_and_documents, arguments,
 	  kernel_is_required, options_override_the_file,
@@ -1470,4 +1550,4 @@ UNIT_MAIN("config", defaults, every_key, accepted, rejected, rejected_options,
 	  options_add_to_the_file, too_many, disks, disk_sizes,
 	  places_of_values, disks_start_beside_the_file, files_for_two_things,
 	  serials_of_two_drives, nets_in_each_others_way, places_refused,
-	  places_all_wanted, places_found)
+	  places_found, places_shared, places_shared_with_wanted)
