@@ -267,13 +267,6 @@ void virtio_config_set(struct virtio *v, u32 off, const void *bytes, u32 len)
 		config_interrupt(v);
 }
 
-void virtio_config_get(struct virtio *v, u32 off, void *bytes, u32 len)
-{
-	lock_take(&v->lock);
-	memcpy(bytes, v->config + off, len);
-	lock_drop(&v->lock);
-}
-
 void virtio_config_writable(struct virtio *v, u32 off, u32 len)
 {
 	memset(v->writable + off, 0xff, len);

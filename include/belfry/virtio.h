@@ -115,10 +115,9 @@ void virtio_stopped(struct virtio *v);
 void virtio_needs_reset(struct virtio *v);
 
 /* Replace bytes of the device configuration before the guest runs, or while
- * it does: then the driver is told (2.5). Any thread, but, as the next, not
- * within config_written. */
+ * it does: then the driver is told (2.5). Any thread, but not within
+ * config_written. */
 void virtio_config_set(struct virtio *v, u32 off, const void *bytes, u32 len);
-void virtio_config_get(struct virtio *v, u32 off, void *bytes, u32 len);
 /* Bits of the configuration that the driver may write (default: none). */
 void virtio_config_writable(struct virtio *v, u32 off, u32 len);
 
