@@ -6,6 +6,7 @@
 
 #include <belfry/base.h>
 #include <belfry/config.h>
+#include <belfry/machine.h>
 #include <belfry/plan.h>
 
 #define BELFRY_VERSION "0.1"
@@ -76,6 +77,14 @@ MUST_CHECK bool ctl_open(const struct config *c, struct plan *p);
 /* Likewise, and decide where everything goes, as on a host that offers all
  * there is. */
 MUST_CHECK bool ctl_plan(const struct config *c, struct plan *p);
+
+/* The exit status that a run's end is. */
+int outcome_status(const struct machine_outcome *o);
+/* The last words on standard error, for those who wait for something else. */
+void outcome_say(const struct machine_outcome *o, const struct config *c,
+		 const struct err *e);
+/* One line of JSON, likewise. */
+void outcome_print_json(const struct machine_outcome *o);
 
 /* Print all and drop them. True if there are none. */
 bool ctl_print_faults(struct faults *f);

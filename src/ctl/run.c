@@ -1,92 +1,9 @@
 #include <belfry/ctl.h>
-#include <belfry/log.h>
 #include <belfry/machine.h>
 #include <belfry/sandbox.h>
 #include <belfry/tty.h>
 
-#include <errno.h>
-#include <stdio.h>
-#include <sys/resource.h>
 #include <time.h>
-
-/* What a run's end is called, and what it means to scripts. */
-static const struct {
-	const char *name;
-	enum status status;
-} ends[] = {
-	[END_FAILED] = { "failed", STATUS_FAILED },
-	[END_OFF] = { "off", STATUS_OK },
-	[END_RESET] = { "reset", STATUS_RESET },
-	[END_CRASHED] = { "crashed", STATUS_CRASHED },
-	[END_EXPECTED] = { "expected", STATUS_OK },
-	[END_MISSED] = { "missed", STATUS_MISSED },
-	[END_TIMEOUT] = { "timeout", STATUS_TIMEOUT },
-	[END_QUIT] = { "quit", STATUS_OK },
-	[END_SIGNAL] = { "signal", STATUS_OK },
-};
-
-static int exit_status(const struct machine_outcome *o)
-{
-	if (o->end == END_FAILED && !o->started)
-		return o->refused ? STATUS_USAGE : STATUS_HOST;
-	if (o->end == END_SIGNAL)
-		return 128 + o->signal;
-	return ends[o->end].status;
-}
-
-/* The last words on standard error for those who asked for a reason. */
-static void say(const struct config *c, const struct machine_outcome *o,
-		const struct err *e)
-{
-	if (o->end == END_FAILED)
-		log_error("%s", e->msg);
-	else if (o->end == END_CRASHED)
-		log_error("the guest crashed");
-	else if (o->end == END_MISSED)
-		log_error("the guest ended, and its console never showed: %s",
-			  c->expect);
-	else if (o->end == END_TIMEOUT)
-		log_error("timeout after %llu.%03llu s%s%s",
-			  (unsigned long long)c->timeout_ms / 1000,
-			  (unsigned long long)c->timeout_ms % 1000,
-			  c->expect ? "; the console never showed: " : "",
-			  c->expect ? c->expect : "");
-}
-
-static void print_ms(const char *key, u64 ns)
-{
-	fprintf(stderr, ",\"%s\":%llu.%03llu", key,
-		(unsigned long long)ns / 1000000,
-		(unsigned long long)ns / 1000 % 1000);
-}
-
-static void print_count(const char *key, u64 n)
-{
-	fprintf(stderr, ",\"%s\":%llu", key, (unsigned long long)n);
-}
-
-static void print_json(const struct machine_outcome *o, int status)
-{
-	struct rusage use = { 0 };
-
-	getrusage(RUSAGE_SELF, &use);
-	fprintf(stderr, "{\"end\":\"%s\",\"status\":%d", ends[o->end].name,
-		status);
-	if (o->end == END_SIGNAL)
-		print_count("signal", (u64)o->signal);
-	print_ms("setup_ms", o->setup_ns);
-	if (o->boot_ns)
-		print_ms("boot_ms", o->boot_ns);
-	print_ms("run_ms", o->run_ns);
-	print_count("resets", o->resets);
-	print_count("exits", o->exits);
-	print_count("mmio_exits", o->mmio_exits);
-	print_count("guest_faults", o->guest_faults);
-	print_count("console_out", o->console_out);
-	print_count("console_in", o->console_in);
-	print_count("max_rss_kib", (u64)use.ru_maxrss);
-	fprintf(stderr, "}\n");
-}
 
 int cmd_run(int argc, char **argv)
 {
@@ -103,10 +20,10 @@ int cmd_run(int argc, char **argv)
 		machine_run(&p,
 			    (u64)start.tv_sec * 1000000000 + (u64)start.tv_nsec,
 			    &o, &e);
-		status = exit_status(&o);
-		say(&c, &o, &e);
+		status = outcome_status(&o);
+		outcome_say(&o, &c, &e);
 		if (c.json_status)
-			print_json(&o, status);
+			outcome_print_json(&o);
 	}
 	config_fini(&c);
 	return status;

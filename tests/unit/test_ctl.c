@@ -393,6 +393,80 @@ START_TEST(elsewhere)
 END_TEST
 #endif
 
+/* --- how a run ended --- */
+
+START_TEST(statuses)
+{
+	static const struct {
+		struct machine_outcome o;
+		int status;
+	} rows[] = {
+		{ { .end = END_FAILED }, STATUS_HOST },
+		{ { .end = END_FAILED, .refused = true }, STATUS_USAGE },
+		{ { .end = END_FAILED, .started = true }, STATUS_FAILED },
+		{ { .end = END_OFF }, STATUS_OK },
+		{ { .end = END_RESET }, STATUS_RESET },
+		{ { .end = END_CRASHED }, STATUS_CRASHED },
+		{ { .end = END_EXPECTED }, STATUS_OK },
+		{ { .end = END_MISSED }, STATUS_MISSED },
+		{ { .end = END_TIMEOUT }, STATUS_TIMEOUT },
+		{ { .end = END_QUIT }, STATUS_OK },
+		{ { .end = END_SIGNAL, .signal = 15 }, 128 + 15 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		ck_assert_msg(outcome_status(&rows[i].o) == rows[i].status,
+			      "row %zu", i);
+}
+END_TEST
+
+/* The whole line but its end, which is how much memory this test had. */
+static void check_json(const struct machine_outcome *o, const char *expected)
+{
+	static const char memory[] = ",\"max_rss_kib\":";
+	char line[1024], *end;
+	int saved = redirect(STDERR_FILENO);
+
+	outcome_print_json(o);
+	take_back(STDERR_FILENO, saved, line, sizeof(line));
+	end = strstr(line, memory);
+	ck_assert_msg(end, "%s", line);
+	ck_assert_uint_gt(strtoul(end + strlen(memory), NULL, 10), 0);
+	ck_assert_str_eq(strchr(end, '}'), "}\n");
+	*end = '\0';
+	ck_assert_str_eq(line, expected);
+}
+
+START_TEST(json)
+{
+	struct machine_outcome o = {
+		.end = END_EXPECTED,
+		.setup_ns = 1234567890,
+		.boot_ns = 2000000,
+		.run_ns = 3999999,
+		.resets = 1,
+		.exits = 2,
+		.mmio_exits = 3,
+		.console_out = 4,
+		.console_in = 5,
+		.guest_faults = 6,
+	};
+
+	check_json(&o, "{\"end\":\"expected\",\"status\":0,"
+		       "\"setup_ms\":1234.567,\"boot_ms\":2.000,"
+		       "\"run_ms\":3.999,\"resets\":1,\"exits\":2,"
+		       "\"mmio_exits\":3,\"guest_faults\":6,"
+		       "\"console_out\":4,\"console_in\":5");
+	o = (struct machine_outcome) { .end = END_SIGNAL, .signal = 2 };
+	check_json(&o, "{\"end\":\"signal\",\"status\":130,\"signal\":2,"
+		       "\"setup_ms\":0.000,\"run_ms\":0.000,\"resets\":0,"
+		       "\"exits\":0,\"mmio_exits\":0,\"guest_faults\":0,"
+		       "\"console_out\":0,\"console_in\":0");
+}
+END_TEST
+
+/* --- the manual page --- */
+
 /* A whole file with a newline in front, so that "\nX" finds a line; owned. */
 static char *manual(void)
 {
@@ -564,5 +638,5 @@ UNIT_MAIN("ctl", refusals, version, help, full_output, check,
 #ifndef __aarch64__
 	  elsewhere,
 #endif
-	  manual_has_every_key, manual_has_every_key_of_groups,
+	  statuses, json, manual_has_every_key, manual_has_every_key_of_groups,
 	  manual_has_every_status, manual_has_every_command)
