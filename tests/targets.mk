@@ -65,7 +65,8 @@ $(O)/tests/fuzz/fuzz_%: $(O)/tests/fuzz/fuzz_%.o $(O)/tests/fuzz/replay.o $(arch
 	$(Q)$(CC) $(ldflags) -o $@ $(filter %.o,$^) $(link-libs)
 
 # Parts of a module that only their own directory and tests know.
-$(O)/tests/unit/test_vcpus.o $(O)/tests/unit/test_policy.o: \
+$(O)/tests/unit/test_vcpus.o $(O)/tests/unit/test_policy.o \
+$(O)/tests/unit/test_devices.o: \
 	private cppflags += -iquote src/machine
 $(O)/tests/unit/test_prioset.o $(O)/tests/unit/test_eventmap.o: \
 	private cppflags += -iquote arch/arm64/gic
@@ -81,6 +82,10 @@ $(O)/tests/unit/test_disk: private ldflags += -Wl,--wrap=nanosleep
 # The host's networks are what the test says.
 $(O)/tests/unit/test_ctl: private ldflags += \
 	-Wl,--wrap=tap_check,--wrap=tap_check_fds
+
+# So are a host's failures, where they are only counted.
+$(O)/tests/unit/test_devices: private ldflags += \
+	-Wl,--wrap=blk_errors,--wrap=net_dropped,--wrap=tap_adopt
 
 # What the kernel does to a disk only when told to.
 blk-calls = loop_file_readv loop_file_writev loop_file_sync loop_file_allocate \

@@ -84,7 +84,8 @@ int outcome_status(const struct machine_outcome *o);
 void outcome_say(const struct machine_outcome *o, const struct config *c,
 		 const struct err *e);
 /* One line of JSON, likewise. */
-void outcome_print_json(const struct machine_outcome *o);
+void outcome_print_json(const struct machine_outcome *o,
+			const struct config *c);
 
 /* Print all and drop them. True if there are none. */
 bool ctl_print_faults(struct faults *f);

@@ -22,6 +22,12 @@ enum machine_end {
 	END_SIGNAL, /* SIGINT, SIGTERM or SIGHUP */
 };
 
+/* What was lost so far, each by its index in the configuration. */
+struct machine_losses {
+	u64 drive_errors[CONFIG_DRIVES_MAX]; /* requests the host failed */
+	u64 net_dropped[CONFIG_NETS_MAX];    /* frames */
+};
+
 struct machine_outcome {
 	enum machine_end end;
 	bool refused; /* END_FAILED because of what the operator gave */
@@ -34,6 +40,8 @@ struct machine_outcome {
 	u64 exits, mmio_exits;       /* with config json_status; else 0 */
 	u64 console_out, console_in; /* bytes */
 	u64 guest_faults; /* what the guest did that nothing answers */
+	struct machine_losses losses;
+	u64 its_commands, its_batches; /* kvm_its_counts */
 };
 
 /*

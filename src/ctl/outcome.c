@@ -62,7 +62,17 @@ static void print_count(const char *key, u64 n)
 	fprintf(stderr, ",\"%s\":%llu", key, (unsigned long long)n);
 }
 
-void outcome_print_json(const struct machine_outcome *o)
+/* An array, or nothing if it is empty. */
+static void print_counts(const char *key, const u64 *n, u32 nr)
+{
+	if (nr)
+		fprintf(stderr, ",\"%s\":[", key);
+	for (u32 i = 0; i < nr; i++)
+		fprintf(stderr, "%llu%s", (unsigned long long)n[i],
+			i + 1 < nr ? "," : "]");
+}
+
+void outcome_print_json(const struct machine_outcome *o, const struct config *c)
 {
 	struct rusage use = { 0 };
 
@@ -78,7 +88,13 @@ void outcome_print_json(const struct machine_outcome *o)
 	print_count("resets", o->resets);
 	print_count("exits", o->exits);
 	print_count("mmio_exits", o->mmio_exits);
+	if (o->its_batches) {
+		print_count("its_commands", o->its_commands);
+		print_count("its_batches", o->its_batches);
+	}
 	print_count("guest_faults", o->guest_faults);
+	print_counts("drive_errors", o->losses.drive_errors, c->drives_nr);
+	print_counts("net_dropped", o->losses.net_dropped, c->nets_nr);
 	print_count("console_out", o->console_out);
 	print_count("console_in", o->console_in);
 	print_count("max_rss_kib", (u64)use.ru_maxrss);

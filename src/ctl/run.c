@@ -23,7 +23,7 @@ int cmd_run(int argc, char **argv)
 		status = outcome_status(&o);
 		outcome_say(&o, &c, &e);
 		if (c.json_status)
-			outcome_print_json(&o);
+			outcome_print_json(&o, &c);
 	}
 	config_fini(&c);
 	return status;

@@ -4,6 +4,7 @@
 #include "devices.h"
 
 #include <belfry/blk.h>
+#include <belfry/log.h>
 #include <belfry/net.h>
 #include <belfry/tap.h>
 #include <belfry/vcon.h>
@@ -239,4 +240,38 @@ u64 devices_faults(const struct devices *all)
 	for (u32 i = 0; i < all->nr; i++)
 		sum += virtio_faults(all->device[i].virtio);
 	return sum;
+}
+
+struct machine_losses devices_losses(const struct devices *all)
+{
+	struct machine_losses l = { .drive_errors = { 0 } };
+
+	for (u32 i = 0; i < all->nr; i++) {
+		const struct device *d = &all->device[i];
+
+		if (d->at->kind == CONFIG_DRIVE)
+			l.drive_errors[d->at->index] = blk_errors(d->blk);
+		else if (d->at->kind == CONFIG_NET)
+			l.net_dropped[d->at->index] = net_dropped(d->net);
+	}
+	return l;
+}
+
+static void log_losses(const char *what, const u64 *lost, u32 nr,
+		       const char *of)
+{
+	for (u32 i = 0; i < nr; i++)
+		if (lost[i])
+			log_info("%s[%u]: %llu %s", what, i,
+				 (unsigned long long)lost[i], of);
+}
+
+void devices_log_losses(const struct devices *all)
+{
+	struct machine_losses l = devices_losses(all);
+
+	log_losses("drive", l.drive_errors, ARRAY_SIZE(l.drive_errors),
+		   "requests failed by the host");
+	log_losses("net", l.net_dropped, ARRAY_SIZE(l.net_dropped),
+		   "frames dropped");
 }

@@ -5,6 +5,7 @@
 #define BELFRY_DEVICES_H
 
 #include <belfry/chars.h>
+#include <belfry/machine.h>
 #include <belfry/mmio.h>
 #include <belfry/plan.h>
 #include <belfry/virtio.h>
@@ -35,5 +36,10 @@ void devices_reset(struct devices *d, void (*done)(void *ctx), void *ctx);
 
 /* What drivers did wrong, so far. */
 u64 devices_faults(const struct devices *d);
+
+/* What devices lost, so far; and a line of the log for each that did. The
+ * loop's thread. */
+struct machine_losses devices_losses(const struct devices *d);
+void devices_log_losses(const struct devices *d);
 
 #endif

@@ -372,6 +372,9 @@ static void report(struct machine *m)
 	o->exits = kvm_exits(m->kvm, &o->mmio_exits);
 	console_traffic(m->console, &o->console_out, &o->console_in);
 	o->guest_faults = guest_faults(m);
+	if (m->devices)
+		o->losses = devices_losses(m->devices);
+	kvm_its_counts(m->kvm, &o->its_commands, &o->its_batches);
 }
 
 static void take_down(struct machine *m)

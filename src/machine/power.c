@@ -158,9 +158,10 @@ u64 guest_faults(const struct machine *m)
 static void show_status(struct machine *m)
 {
 	u64 run_ms = (now_ns() - m->first_ns) / NS_PER_MS;
-	u64 out, in;
+	u64 out, in, commands, batches;
 
 	console_traffic(m->console, &out, &in);
+	kvm_its_counts(m->kvm, &commands, &batches);
 	log_info(
 		"running for %llu.%03llu s, %u vCPUs, %llu MiB, %llu resets, console %llu bytes out, %llu in, %llu guest faults",
 		(unsigned long long)run_ms / 1000,
@@ -168,6 +169,12 @@ static void show_status(struct machine *m)
 		(unsigned long long)(m->cfg->memory / MIB),
 		(unsigned long long)m->out->resets, (unsigned long long)out,
 		(unsigned long long)in, (unsigned long long)guest_faults(m));
+	if (batches)
+		log_info("ITS: %llu commands in %llu batches",
+			 (unsigned long long)commands,
+			 (unsigned long long)batches);
+	if (m->devices)
+		devices_log_losses(m->devices);
 }
 
 void power_console_event(void *machine, enum console_event event)

@@ -421,13 +421,15 @@ START_TEST(statuses)
 END_TEST
 
 /* The whole line but its end, which is how much memory this test had. */
-static void check_json(const struct machine_outcome *o, const char *expected)
+static void check_json(const struct machine_outcome *o, u32 drives, u32 nets,
+		       const char *expected)
 {
+	const struct config c = { .drives_nr = drives, .nets_nr = nets };
 	static const char memory[] = ",\"max_rss_kib\":";
 	char line[1024], *end;
 	int saved = redirect(STDERR_FILENO);
 
-	outcome_print_json(o);
+	outcome_print_json(o, &c);
 	take_back(STDERR_FILENO, saved, line, sizeof(line));
 	end = strstr(line, memory);
 	ck_assert_msg(end, "%s", line);
@@ -450,18 +452,25 @@ START_TEST(json)
 		.console_out = 4,
 		.console_in = 5,
 		.guest_faults = 6,
+		.losses = { { 7, 0, 8 }, { 9 } },
+		.its_commands = 10,
+		.its_batches = 11,
 	};
 
-	check_json(&o, "{\"end\":\"expected\",\"status\":0,"
-		       "\"setup_ms\":1234.567,\"boot_ms\":2.000,"
-		       "\"run_ms\":3.999,\"resets\":1,\"exits\":2,"
-		       "\"mmio_exits\":3,\"guest_faults\":6,"
-		       "\"console_out\":4,\"console_in\":5");
+	check_json(&o, 3, 1,
+		   "{\"end\":\"expected\",\"status\":0,"
+		   "\"setup_ms\":1234.567,\"boot_ms\":2.000,"
+		   "\"run_ms\":3.999,\"resets\":1,\"exits\":2,"
+		   "\"mmio_exits\":3,\"its_commands\":10,"
+		   "\"its_batches\":11,\"guest_faults\":6,"
+		   "\"drive_errors\":[7,0,8],\"net_dropped\":[9],"
+		   "\"console_out\":4,\"console_in\":5");
 	o = (struct machine_outcome) { .end = END_SIGNAL, .signal = 2 };
-	check_json(&o, "{\"end\":\"signal\",\"status\":130,\"signal\":2,"
-		       "\"setup_ms\":0.000,\"run_ms\":0.000,\"resets\":0,"
-		       "\"exits\":0,\"mmio_exits\":0,\"guest_faults\":0,"
-		       "\"console_out\":0,\"console_in\":0");
+	check_json(&o, 0, 0,
+		   "{\"end\":\"signal\",\"status\":130,\"signal\":2,"
+		   "\"setup_ms\":0.000,\"run_ms\":0.000,\"resets\":0,"
+		   "\"exits\":0,\"mmio_exits\":0,\"guest_faults\":0,"
+		   "\"console_out\":0,\"console_in\":0");
 }
 END_TEST
 
