@@ -95,12 +95,12 @@ $(O)/tests/unit/test_blk: private ldflags += $(blk-calls:%=-Wl,--wrap=%)
 # KVM's module is nothing but calls to the kernel, so it is tested anywhere: seen
 # through arm64's headers, against a kernel of ours.
 kvm-calls = ioctl mmap open calloc
-$(O)/tests/unit/test_kvm: private ldflags += $(kvm-calls:%=-Wl,--wrap=%)
+kvm-tests = $(O)/tests/unit/test_kvm $(O)/tests/unit/test_icc
+$(kvm-tests): private ldflags += $(kvm-calls:%=-Wl,--wrap=%)
 ifndef is-arm64
 kvm-objs := $(patsubst %.c,$(O)/%.o,$(sort $(wildcard arch/arm64/kvm/*.c)))
-$(O)/tests/unit/test_kvm $(O)/tests/unit/test_policy: $(kvm-objs)
-kvm-users := $(kvm-objs) $(O)/tests/unit/test_kvm.o \
-	     $(O)/tests/unit/fakes/kvm_kernel.o
+$(kvm-tests) $(O)/tests/unit/test_policy: $(kvm-objs)
+kvm-users := $(kvm-objs) $(kvm-tests:%=%.o) $(O)/tests/unit/fakes/kvm_kernel.o
 $(kvm-users): private cppflags += -isystem $(O)/gen/arm64
 $(kvm-users): $(O)/gen/arm64/asm
 arm64-headers = /usr/$(CROSS:%-=%)/include

@@ -12,6 +12,7 @@
 #define BELFRY_KVM_H
 
 #include <belfry/base.h>
+#include <belfry/dma.h>
 #include <belfry/err.h>
 #include <belfry/irq.h>
 #include <belfry/its.h>
@@ -21,6 +22,7 @@ struct kvm_caps {
 	u32 vcpus_max;
 	u32 ipa_bits_max;
 	bool pmu, sve, pauth, steal_time, system_suspend;
+	bool no_gic; /* it can do without one: setup.gic */
 };
 
 /*
@@ -41,6 +43,23 @@ int kvm_probe_gic(int kvm_fd, bool its);
 #define KVM_GICR_REGIONS_MAX 2
 /* A multiple of 64 KiB. */
 #define KVM_HIDDEN_ITS_SIZE (128 * KIB + MIB + 64 * KIB)
+
+/*
+ * A GIC that KVM has no part in. The guest's accesses to ICC_*_EL1 come as
+ * exits, as far as icc.c says; what goes to a vCPU, by kvm_vcpu_lines. No
+ * function of a GIC or an ITS here may be called then but kvm_doorbells.
+ */
+struct kvm_gic {
+	struct dma dma; /* to the guest's instructions and tables */
+	/* A private interrupt's wire has another level. On the vCPU's thread,
+	 * in kvm_vcpu_run. */
+	void (*wire)(void *ctx, u32 cpu, u32 intid, bool level);
+	u32 vtimer_intid, ptimer_intid; /* and kvm_setup.pmu_intid */
+	/* Make the vCPU's kvm_vcpu_run return, as kvm_vcpu_interrupt and a
+	 * signal do. Any thread. */
+	void (*kick)(void *ctx, u32 cpu);
+	void *ctx;
+};
 
 struct kvm_setup {
 	u32 cpus;
@@ -67,6 +86,8 @@ struct kvm_setup {
 	} gicr[KVM_GICR_REGIONS_MAX];
 	u32 gicr_nr;
 	u32 intid_limit; /* INTIDs below this exist: 64, 96 .. 1024 */
+	/* Not NULL: all of these are somebody else's. Borrowed. */
+	const struct kvm_gic *gic;
 };
 
 struct kvm;
@@ -117,12 +138,17 @@ enum kvm_exit_kind {
 	VCPU_WOKEN,      /* and this is its end: run on */
 	VCPU_BAD_ACCESS, /* an access KVM could not decode; the guest was given
 			    an external abort */
+	/* With setup.gic: MRS or MSR of register @addr, bits [20:5] of the
+	 * instruction; call kvm_vcpu_sysreg_done before running on. */
+	VCPU_SYSREG_READ,
+	VCPU_SYSREG_WRITE,
+	VCPU_MOVED,  /* likewise: call kvm_vectors_learn */
 	VCPU_BROKEN, /* KVM cannot run it: @code is -errno, @why says more */
 };
 
 struct kvm_exit {
 	enum kvm_exit_kind kind;
-	gpa_t addr; /* READ, WRITE, BAD_ACCESS */
+	gpa_t addr; /* READ, WRITE, BAD_ACCESS, SYSREG_* */
 	u32 size;
 	u64 val;
 	int code;
@@ -133,6 +159,23 @@ struct kvm_exit {
 void kvm_vcpu_run(struct kvm *k, u32 i, struct kvm_exit *x);
 /* The value of the read that VCPU_READ reported. */
 void kvm_vcpu_answer(struct kvm *k, u32 i, u64 val);
+
+/* The access was made, and what was read is @val; or @there is no such
+ * register, and the guest gets the exception. -errno if KVM refuses. On the
+ * vCPU's thread, as the next. */
+MUST_CHECK int kvm_vcpu_sysreg_done(struct kvm *k, u32 i, bool there, u64 val);
+/* Watch the exception vectors that vCPU @i has. No vCPU is in kvm_vcpu_run. */
+void kvm_vectors_learn(struct kvm *k, u32 i);
+
+/* With setup.gic: what goes to vCPU @i from now on, ored. Any thread, which may
+ * hold a GIC's lock. */
+#define KVM_LINE_IRQ  BIT(0)
+#define KVM_LINE_FIQ  BIT(1)
+#define KVM_LINE_WAKE BIT(2) /* out of SYSTEM_SUSPEND, if it is there */
+void kvm_vcpu_lines(struct kvm *k, u32 i, u32 lines);
+
+/* Aff3.2.1.0 of vCPU @i. */
+u32 kvm_vcpu_affinity(const struct kvm *k, u32 i);
 
 /*
  * Make vCPU @i's current or next kvm_vcpu_run return VCPU_KICKED. Any thread.
@@ -152,6 +195,8 @@ struct kvm_request {
 extern const struct kvm_request kvm_vcpu_requests[], kvm_loop_requests[];
 /* And what both need besides with setup.stop. */
 extern const struct kvm_request kvm_split_requests[];
+/* And what vCPU threads do with setup.gic. */
+extern const struct kvm_request kvm_user_requests[];
 
 /* All exits of all vCPUs so far, as the kernel counts them; 0 if not asked
  * for in the setup, or by a kernel that does not count (before 5.14). *@user:

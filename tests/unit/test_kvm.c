@@ -1234,8 +1234,8 @@ START_TEST(suspending_and_waking)
 	struct kvm_run *run = kvm_kernel_run_area(1);
 	int at = 0;
 
-	kvm_kernel.regs[1] = 0x40001000;
-	kvm_kernel.regs[2] = 0x77;
+	kvm_kernel.regs[1][1] = 0x40001000;
+	kvm_kernel.regs[1][2] = 0x77;
 	run->system_event.type = KVM_SYSTEM_EVENT_SUSPEND;
 	ck_assert_int_eq(exit_with(k, 1, KVM_EXIT_SYSTEM_EVENT).kind,
 			 VCPU_SUSPENDED);

@@ -8,11 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define CORE_REG(field)                                        \
-	(KVM_REG_ARM64 | KVM_REG_SIZE_U64 | KVM_REG_ARM_CORE | \
-	 KVM_REG_ARM_CORE_REG(field))
-#define REG_MPIDR_EL1 ARM64_SYS_REG(3, 0, 0, 0, 5)
-#define MPIDR_AFF     0xffffffu
+#define MPIDR_AFF 0xffffffu
 
 /* Documentation/virt/kvm/arm/pvtime.rst: one record per vCPU. */
 #define STEAL_TIME_STRIDE 64
@@ -37,6 +33,11 @@ const struct kvm_request kvm_split_requests[] = {
 	{ 0, NULL },
 };
 
+const struct kvm_request kvm_user_requests[] = {
+	{ KVM_SET_GUEST_DEBUG, "watch the guest's vectors, step over one" },
+	{ 0, NULL },
+};
+
 const struct kvm_request kvm_loop_requests[] = {
 	{ KVM_IRQ_LINE, "a device's interrupt line" },
 	{ KVM_SIGNAL_MSI, "a device's message" },
@@ -49,14 +50,14 @@ const struct kvm_request kvm_loop_requests[] = {
 	{ 0, NULL },
 };
 
-static int reg_get(const struct vcpu *v, u64 id, u64 *val)
+int vcpu_reg_get(const struct vcpu *v, u64 id, u64 *val)
 {
 	struct kvm_one_reg r = { .id = id, .addr = (uintptr_t)val };
 
 	return ioctl(v->fd, KVM_GET_ONE_REG, &r) < 0 ? -errno : 0;
 }
 
-static int reg_set(const struct vcpu *v, u64 id, u64 val)
+int vcpu_reg_set(const struct vcpu *v, u64 id, u64 val)
 {
 	struct kvm_one_reg r = { .id = id, .addr = (uintptr_t)&val };
 
@@ -97,7 +98,7 @@ int vcpu_create(struct kvm *k, u32 i, struct err *e)
 	}
 	if (vcpu_init(k, i, e))
 		return e->code;
-	if (reg_get(v, REG_MPIDR_EL1, &mpidr))
+	if (vcpu_reg_get(v, REG_MPIDR_EL1, &mpidr))
 		return err_set(e, -EIO, "vCPU %u: cannot read MPIDR_EL1", i);
 	v->mpidr = mpidr & MPIDR_AFF;
 	return k->setup.stats ? stats_open(k, i, e) : 0;
@@ -106,8 +107,12 @@ int vcpu_create(struct kvm *k, u32 i, struct err *e)
 static int pmu_init(struct kvm *k, struct vcpu *v)
 {
 	int intid = (int)k->setup.pmu_intid;
-	int err = kvm_attr_set(v->fd, KVM_ARM_VCPU_PMU_V3_CTRL,
-			       KVM_ARM_VCPU_PMU_V3_IRQ, &intid);
+	int err = 0;
+
+	/* Else it is a level in the run area, and ours to wire. */
+	if (!k->setup.gic)
+		err = kvm_attr_set(v->fd, KVM_ARM_VCPU_PMU_V3_CTRL,
+				   KVM_ARM_VCPU_PMU_V3_IRQ, &intid);
 
 	return err ? err
 		   : kvm_attr_set(v->fd, KVM_ARM_VCPU_PMU_V3_CTRL,
@@ -157,14 +162,16 @@ void vcpu_destroy(struct kvm *k, u32 i)
 /* KVM's reset has left x1..x3 zero and PSTATE at EL1h, interrupts masked. */
 static int enter_at(struct vcpu *v, u64 pc, u64 x0)
 {
-	int err = reg_set(v, CORE_REG(regs.pc), pc);
+	int err = vcpu_reg_set(v, REG_PC, pc);
 
-	return err ? err : reg_set(v, CORE_REG(regs.regs[0]), x0);
+	return err ? err : vcpu_reg_set(v, REG_X(0), x0);
 }
 
 int vcpu_reset(struct kvm *k, u32 i, struct err *e)
 {
 	k->vcpus[i].suspended = false;
+	if (k->setup.gic)
+		icc_vcpu_reset(k, i);
 	return vcpu_init(k, i, e);
 }
 
@@ -185,8 +192,8 @@ static void suspend(struct vcpu *v, struct kvm_exit *x)
 {
 	struct kvm_mp_state state = { KVM_MP_STATE_SUSPENDED };
 
-	if (reg_get(v, CORE_REG(regs.regs[1]), &v->resume_pc) ||
-	    reg_get(v, CORE_REG(regs.regs[2]), &v->resume_x0) ||
+	if (vcpu_reg_get(v, REG_X(1), &v->resume_pc) ||
+	    vcpu_reg_get(v, REG_X(2), &v->resume_x0) ||
 	    ioctl(v->fd, KVM_SET_MP_STATE, &state) < 0) {
 		x->kind = VCPU_BROKEN;
 		x->code = -errno;
@@ -278,11 +285,10 @@ static void run_failed(struct vcpu *v, int err, struct kvm_exit *x)
 	snprintf(x->why, sizeof(x->why), "KVM_RUN");
 }
 
-void kvm_vcpu_run(struct kvm *k, u32 i, struct kvm_exit *x)
+static void run(struct kvm *k, u32 i, struct kvm_exit *x)
 {
 	struct vcpu *v = &k->vcpus[i];
 
-	x->val = 0;
 	if (ioctl(v->fd, KVM_RUN, 0) < 0) {
 		run_failed(v, errno, x);
 		return;
@@ -300,11 +306,25 @@ void kvm_vcpu_run(struct kvm *k, u32 i, struct kvm_exit *x)
 	case KVM_EXIT_INTR:
 		x->kind = VCPU_KICKED;
 		break;
+	case KVM_EXIT_DEBUG:
+		icc_debug(k, i, x);
+		break;
 	default:
 		x->kind = VCPU_BROKEN;
 		x->code = -EPROTO;
 		snprintf(x->why, sizeof(x->why), "KVM exit reason %u",
 			 v->run->exit_reason);
+	}
+}
+
+void kvm_vcpu_run(struct kvm *k, u32 i, struct kvm_exit *x)
+{
+	x->val = 0;
+	if (!k->setup.gic) {
+		run(k, i, x);
+	} else if (icc_enter(k, i, x)) {
+		run(k, i, x);
+		icc_leave(k, i);
 	}
 }
 
@@ -316,4 +336,9 @@ void kvm_vcpu_answer(struct kvm *k, u32 i, u64 val)
 void kvm_vcpu_interrupt(struct kvm *k, u32 i)
 {
 	__atomic_store_n(&k->vcpus[i].run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+}
+
+u32 kvm_vcpu_affinity(const struct kvm *k, u32 i)
+{
+	return k->vcpus[i].mpidr;
 }

@@ -61,6 +61,8 @@ void kvm_probe(int kvm_fd, struct kvm_caps *c)
 		.steal_time = capability(kvm_fd, KVM_CAP_STEAL_TIME),
 		.system_suspend =
 			capability(kvm_fd, KVM_CAP_ARM_SYSTEM_SUSPEND),
+		.no_gic = capability(kvm_fd, KVM_CAP_ARM_USER_IRQ) &&
+			  capability(kvm_fd, KVM_CAP_GUEST_DEBUG_HW_BPS),
 	};
 }
 
@@ -137,6 +139,16 @@ static int features(struct kvm *k, struct err *e)
 	return 0;
 }
 
+static int gic_create(struct kvm *k, int kvm_fd, struct err *e)
+{
+	return k->setup.gic
+		       ? icc_create(k,
+				    capability(kvm_fd,
+					       KVM_CAP_GUEST_DEBUG_HW_BPS),
+				    capability(kvm_fd, KVM_CAP_ARM_USER_IRQ), e)
+		       : vgic_create(k, e);
+}
+
 static struct kvm *alloc(const struct kvm_setup *s)
 {
 	struct kvm *k = calloc(1, sizeof(*k) + s->cpus * sizeof(k->vcpus[0]));
@@ -172,12 +184,12 @@ struct kvm *kvm_create(int kvm_fd, const struct kvm_setup *s, struct err *e)
 	if (vm_create(k, kvm_fd, e))
 		goto out;
 	enable_capabilities(k);
-	if (features(k, e) || vgic_create(k, e))
+	if (features(k, e) || gic_create(k, kvm_fd, e))
 		goto out;
 	for (u32 i = 0; i < s->cpus; i++)
 		if (vcpu_create(k, i, e))
 			goto out;
-	if (!vgic_init(k, e))
+	if (k->setup.gic || !vgic_init(k, e))
 		return k;
 out:
 	kvm_destroy(k);
@@ -229,5 +241,8 @@ int kvm_reset(struct kvm *k, struct err *e)
 
 	for (u32 i = 0; !err && i < k->setup.cpus; i++)
 		err = vcpu_reset(k, i, e);
-	return err ? err : vgic_reset(k, e);
+	if (err || !k->setup.gic)
+		return err ? err : vgic_reset(k, e);
+	icc_forget(k);
+	return 0;
 }

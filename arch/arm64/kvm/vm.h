@@ -12,14 +12,48 @@ struct stat_at {
 	u64 off; /* in the file; 0: this kernel does not count it */
 };
 
+/* icc.c: what a vCPU has of a GIC that is not KVM's. */
+#define ICC_BASES_MAX 16
+#define ICC_SEEN      64
+struct icc {
+	/* Its inputs, as they are to be and as KVM knows; under the lock, which
+	 * is below a GIC's. */
+	struct lock lock;
+	u32 wanted, lines;
+	bool in_guest;
+	/* No new vectors are to be feared but after an access to a device. */
+	_Atomic bool settled;
+	/* The rest is the vCPU's own thread's. */
+	bool look; /* at VBAR_EL1, before entering */
+	bool stepping;
+	u32 watching; /* icc_vectors.generation that its breakpoints are of */
+	u64 wires;    /* device_irq_level, as told */
+	/* The access being made. */
+	u64 elr;
+	u32 rt;
+	bool read;
+	/* Where instructions were found. */
+	struct icc_seen {
+		u64 va, pa;
+	} seen[ICC_SEEN];
+};
+
+/* Vector bases that are watched. Changes only while no vCPU runs. */
+struct icc_vectors {
+	u64 base[ICC_BASES_MAX];
+	u32 nr, max, next;
+	u32 generation; /* from 1 */
+};
+
 struct vcpu {
 	int fd;
 	int stats_fd; /* -1: not asked for */
 	struct kvm_run *run;
 	u32 mpidr; /* Aff2:1:0 */
 	/* SYSTEM_SUSPEND (DEN 0022, 5.20): where to go when woken. */
-	bool suspended;
+	_Atomic bool suspended;
 	u64 resume_pc, resume_x0;
+	struct icc icc; /* with setup.gic */
 };
 
 /* A line's message, and how far the kernel knows of it. */
@@ -61,11 +95,32 @@ struct kvm {
 	struct stat_at exits, mmio_exits;
 	struct msi_table msi;
 	struct hidden_its hidden; /* with setup.stop */
+	struct icc_vectors vectors; /* with setup.gic */
 	struct vcpu vcpus[];      /* setup.cpus of them */
 };
 
 /* One attribute of a device or a vCPU; 0 or -errno. */
 int kvm_attr_set(int fd, u32 group, u64 attr, const void *val);
+
+/* A vCPU's registers. */
+#define REG_CORE(field)                                        \
+	(KVM_REG_ARM64 | KVM_REG_SIZE_U64 | KVM_REG_ARM_CORE | \
+	 KVM_REG_ARM_CORE_REG(field))
+#define REG_X(n)      (REG_CORE(regs.regs[0]) + 2 * (n))
+#define REG_PC        REG_CORE(regs.pc)
+#define REG_PSTATE    REG_CORE(regs.pstate)
+#define REG_ELR_EL1   REG_CORE(elr_el1)
+#define REG_SPSR_EL1  REG_CORE(spsr[KVM_SPSR_EL1])
+#define REG_MPIDR_EL1 ARM64_SYS_REG(3, 0, 0, 0, 5)
+#define REG_SCTLR_EL1 ARM64_SYS_REG(3, 0, 1, 0, 0)
+#define REG_TTBR0_EL1 ARM64_SYS_REG(3, 0, 2, 0, 0)
+#define REG_TTBR1_EL1 ARM64_SYS_REG(3, 0, 2, 0, 1)
+#define REG_TCR_EL1   ARM64_SYS_REG(3, 0, 2, 0, 2)
+#define REG_ESR_EL1   ARM64_SYS_REG(3, 0, 5, 2, 0)
+#define REG_VBAR_EL1  ARM64_SYS_REG(3, 0, 12, 0, 0)
+/* 0 or -errno. */
+int vcpu_reg_get(const struct vcpu *v, u64 id, u64 *val);
+int vcpu_reg_set(const struct vcpu *v, u64 id, u64 val);
 
 int vcpu_create(struct kvm *k, u32 i, struct err *e);
 int vcpu_finalize(struct kvm *k, u32 i, struct err *e);
@@ -81,6 +136,18 @@ void msi_destroy(struct kvm *k);
 
 /* The hidden ITS as at power-on, ready for commands. No vCPU runs. */
 int hidden_its_reset(struct kvm *k);
+
+/* With @breakpoints of the hardware; @wires: KVM tells the levels of a vCPU's
+ * private interrupts. */
+int icc_create(struct kvm *k, u32 breakpoints, bool wires, struct err *e);
+/* Of vCPU @i, which has just been reset; and of all. No vCPU runs. */
+void icc_vcpu_reset(struct kvm *k, u32 i);
+void icc_forget(struct kvm *k);
+/* Before KVM_RUN: false if it is not to be called, and @x says why. After it:
+ * always. And what to make of KVM_EXIT_DEBUG. */
+bool icc_enter(struct kvm *k, u32 i, struct kvm_exit *x);
+void icc_leave(struct kvm *k, u32 i);
+void icc_debug(struct kvm *k, u32 i, struct kvm_exit *x);
 
 int stats_open(struct kvm *k, u32 i, struct err *e);
 

@@ -34,7 +34,7 @@ static struct {
 static struct {
 	int fd;
 	struct kvm_run *area; /* mapped once it is asked for */
-} vcpus[KERNEL_VCPUS];
+} vcpus[KERNEL_VCPUS_MAX];
 
 int __wrap_ioctl(int fd, unsigned long request, ...);
 void *__wrap_mmap(void *at, size_t len, int prot, int flags, int fd, off_t off);
@@ -47,15 +47,18 @@ void *__real_calloc(size_t nr, size_t size);
 
 void kvm_kernel_reset(void)
 {
-	kvm_kernel = (struct kvm_kernel) {
-		.ipa_bits_max = 48,
-		.vcpus_max = KERNEL_VCPUS,
-		.other_caps = ~0ull,
-		.api_version = KVM_API_VERSION,
-		.fail_with = EIO,
-	};
+	memset(&kvm_kernel, 0, sizeof(kvm_kernel));
+	kvm_kernel.ipa_bits_max = 48;
+	kvm_kernel.vcpus_max = KERNEL_VCPUS;
+	kvm_kernel.breakpoints = 6;
+	kvm_kernel.other_caps = ~0ull;
+	kvm_kernel.api_version = KVM_API_VERSION;
+	kvm_kernel.fail_with = EIO;
 	memset(behind, 0, sizeof(behind));
-	for (u32 i = 0; i < KERNEL_VCPUS; i++) {
+	for (u32 i = 0; i < KERNEL_VCPUS_MAX; i++) {
+		/* As KVM makes it: bit 31 is RES1. */
+		kvm_kernel.regs[i][REG_MPIDR_EL1] =
+			BIT(31) | (i & 0xf) | (u64)(i >> 4) << 8;
 		if (vcpus[i].area)
 			munmap(vcpus[i].area, RUN_SIZE);
 		vcpus[i].area = NULL;
@@ -134,6 +137,7 @@ static int capability(unsigned long cap)
 		KVM_CAP_ARM_PMU_V3,          KVM_CAP_ARM_SVE,
 		KVM_CAP_ARM_PTRAUTH_ADDRESS, KVM_CAP_ARM_PTRAUTH_GENERIC,
 		KVM_CAP_STEAL_TIME,          KVM_CAP_ARM_SYSTEM_SUSPEND,
+		KVM_CAP_ARM_USER_IRQ,
 	};
 
 	if (call("system CHECK_EXTENSION %lu", cap))
@@ -142,6 +146,8 @@ static int capability(unsigned long cap)
 		return (int)kvm_kernel.ipa_bits_max;
 	if (cap == KVM_CAP_MAX_VCPUS)
 		return (int)kvm_kernel.vcpus_max;
+	if (cap == KVM_CAP_GUEST_DEBUG_HW_BPS)
+		return (int)kvm_kernel.breakpoints;
 	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
 		if (cap == others[i])
 			return kvm_kernel.other_caps >> i & 1;
@@ -185,7 +191,7 @@ static int create_device(struct kvm_create_device *d)
 
 static int create_vcpu(unsigned long i)
 {
-	ck_assert_uint_lt(i, KERNEL_VCPUS);
+	ck_assert_uint_lt(i, KERNEL_VCPUS_MAX);
 	if (call("vm CREATE_VCPU %lu", i))
 		return -1;
 	vcpus[i].fd = new_fd(VCPU, (u32)i, "fake-vcpu", RUN_SIZE);
@@ -308,36 +314,79 @@ static int get_attribute(const struct kvm_device_attr *a)
 	KVM_REG_ARM64 | KVM_REG_SIZE_U64 | KVM_REG_ARM_CORE | \
 		KVM_REG_ARM_CORE_REG(field)
 
-static const char *reg_name(u64 id)
+/* By the id that user space knows it by; and a name to write down. */
+static enum kernel_reg reg_by_id(u64 id, char name[static 16])
 {
 	static const struct {
 		u64 id;
+		enum kernel_reg reg;
 		const char *name;
-	} names[] = {
-		{ CORE(regs.pc), "pc" },
-		{ CORE(regs.regs[0]), "x0" },
-		{ CORE(regs.regs[1]), "x1" },
-		{ CORE(regs.regs[2]), "x2" },
-		{ ARM64_SYS_REG(3, 0, 0, 0, 5), "MPIDR_EL1" },
+	} others[] = {
+		{ CORE(regs.pc), REG_PC, "pc" },
+		{ CORE(regs.pstate), REG_PSTATE, "pstate" },
+		{ CORE(elr_el1), REG_ELR_EL1, "elr_el1" },
+		{ CORE(spsr[KVM_SPSR_EL1]), REG_SPSR_EL1, "spsr" },
+		{ ARM64_SYS_REG(3, 0, 0, 0, 5), REG_MPIDR_EL1, "MPIDR_EL1" },
+		{ ARM64_SYS_REG(3, 0, 1, 0, 0), REG_SCTLR_EL1, "SCTLR_EL1" },
+		{ ARM64_SYS_REG(3, 0, 2, 0, 0), REG_TTBR0_EL1, "TTBR0_EL1" },
+		{ ARM64_SYS_REG(3, 0, 2, 0, 1), REG_TTBR1_EL1, "TTBR1_EL1" },
+		{ ARM64_SYS_REG(3, 0, 2, 0, 2), REG_TCR_EL1, "TCR_EL1" },
+		{ ARM64_SYS_REG(3, 0, 5, 2, 0), REG_ESR_EL1, "ESR_EL1" },
+		{ ARM64_SYS_REG(3, 0, 12, 0, 0), REG_VBAR_EL1, "VBAR_EL1" },
 	};
 
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-		if (names[i].id == id)
-			return names[i].name;
+	/* Core registers count in halves of 64 bits. */
+	for (u32 n = 0; n <= 30; n++)
+		if (id == (CORE(regs.regs[0])) + 2 * n) {
+			snprintf(name, 16, "x%u", n);
+			return (enum kernel_reg)n;
+		}
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+		if (others[i].id == id) {
+			snprintf(name, 16, "%s", others[i].name);
+			return others[i].reg;
+		}
 	ck_abort_msg("register 0x%llx", (unsigned long long)id);
 }
 
 static int get_reg(u32 i, const struct kvm_one_reg *r)
 {
-	u64 *val = (u64 *)(uintptr_t)r->addr;
-	const char *name = reg_name(r->id);
+	char name[16];
+	enum kernel_reg reg = reg_by_id(r->id, name);
 
 	if (call("vcpu%u GET %s", i, name))
 		return -1;
-	/* MPIDR_EL1 as KVM makes it: bit 31 is RES1. */
-	*val = name[0] == 'x' ? kvm_kernel.regs[name[1] - '0']
-			      : BIT(31) | (i & 0xf) | (u64)(i >> 4) << 8;
+	*(u64 *)(uintptr_t)r->addr = kvm_kernel.regs[i][reg];
 	return 0;
+}
+
+static int set_reg(u32 i, const struct kvm_one_reg *r)
+{
+	char name[16];
+	enum kernel_reg reg = reg_by_id(r->id, name);
+	u64 val = *(u64 *)(uintptr_t)r->addr;
+
+	if (call("vcpu%u SET %s = 0x%llx", i, name, (unsigned long long)val))
+		return -1;
+	kvm_kernel.regs[i][reg] = val;
+	return 0;
+}
+
+/* The control word, and the breakpoints that are on: "where/how". */
+static int set_guest_debug(u32 i, const struct kvm_guest_debug *d)
+{
+	char text[KERNEL_LINE] = "";
+	size_t len = 0;
+
+	for (u32 n = 0; n < KVM_ARM_MAX_DBG_REGS; n++) {
+		if (!(d->arch.dbg_bcr[n] & 1))
+			continue;
+		len += (size_t)snprintf(text + len, sizeof(text) - len,
+					" 0x%llx/0x%llx", d->arch.dbg_bvr[n],
+					d->arch.dbg_bcr[n]);
+		ck_assert_uint_lt(len, sizeof(text));
+	}
+	return call("vcpu%u DEBUG 0x%x%s", i, d->control, text);
 }
 
 #define STAT_NAME 48
@@ -394,7 +443,6 @@ static int run_vcpu(u32 i)
 static int vcpu_ioctl(u32 i, unsigned long request, void *arg)
 {
 	const struct kvm_vcpu_init *init = arg;
-	const struct kvm_one_reg *reg = arg;
 	const struct kvm_vcpu_events *events = arg;
 
 	switch (request) {
@@ -406,8 +454,9 @@ static int vcpu_ioctl(u32 i, unsigned long request, void *arg)
 	case KVM_GET_ONE_REG:
 		return get_reg(i, arg);
 	case KVM_SET_ONE_REG:
-		return call("vcpu%u SET %s = 0x%llx", i, reg_name(reg->id),
-			    *(unsigned long long *)(uintptr_t)reg->addr);
+		return set_reg(i, arg);
+	case KVM_SET_GUEST_DEBUG:
+		return set_guest_debug(i, arg);
 	case KVM_SET_DEVICE_ATTR:
 		return set_attribute(VCPU, i, "vcpu", arg);
 	case KVM_SET_MP_STATE:

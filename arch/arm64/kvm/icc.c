@@ -1,0 +1,512 @@
+/*
+ * A GIC that KVM does not have: the guest's accesses to ICC_*_EL1.
+ *
+ * Without a GIC in the kernel such an access is undefined to the guest: KVM
+ * puts it to VBAR_EL1 + 0x200, where exceptions from EL1 itself arrive. There,
+ * a hardware breakpoint hands the vCPU to us. We read the instruction at
+ * ELR_EL1, have the access done and send the guest on behind it, as though
+ * nothing had been thrown. What else arrives at that vector is stepped over.
+ *
+ * A vector base is learnt when a vCPU leaves the guest at EL1 and VBAR_EL1 is
+ * none we know, and is watched on all vCPUs from then on: one that comes up
+ * touches ICC_SRE_EL1 before anything else that we see. There are as many as
+ * the hardware has breakpoints, usually six; the oldest makes room. We look
+ * after each access to a device, of which a kernel makes some (GICD) before it
+ * first turns to the CPU interface; and each time until a vCPU has been seen at
+ * EL0, because a kernel may move its vectors once more while it boots.
+ *
+ * What this does not give, so that it is for tests and for hosts whose GIC has
+ * no virtualisation: a guest that moves its vectors and touches ICC_*_EL1
+ * before it leaves the guest for any reason gets an exception that it did not
+ * earn, as does one at EL1 with SP_EL0; ELR_EL1, SPSR_EL1 and ESR_EL1 do not
+ * survive an access to ICC_*_EL1; and the guest's own breakpoints, watchpoints
+ * and single steps do nothing. BRK works: KVM ends a run with it, and we give
+ * the guest its exception. Linux is content with that.
+ *
+ * Arm DDI 0487J, D1.3 (vectors), C5.1 (MRS, MSR); IHI 0069H, 12.2;
+ * Documentation/virt/kvm/api.rst (KVM_SET_GUEST_DEBUG, KVM_CAP_ARM_USER_IRQ).
+ */
+#include "vm.h"
+
+#include <belfry/walk.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#define VECTOR_SYNC_EL1 0x200
+
+/* DBGBCR<n>_EL1: enabled, at EL1, all four bytes of the instruction */
+#define BCR_EL1 (BIT(0) | FIELD_PREP(GENMASK(2, 1), 1) | GENMASK(8, 5))
+
+/* ESR_EL1.EC, and of what took us out of the guest */
+#define ESR_EC        GENMASK(31, 26)
+#define EC_UNKNOWN    0x00
+#define EC_BREAKPOINT 0x30
+#define EC_SOFTSTEP   0x32
+#define EC_BKPT32     0x38
+#define EC_BRK64      0x3c
+
+/* PSTATE, C5.2 and D1.3 */
+#define PSTATE_AARCH32 BIT(4)
+#define PSTATE_EL      GENMASK(3, 2)
+#define PSTATE_EL1     FIELD_PREP(PSTATE_EL, 1)
+#define PSTATE_SP      BIT(0)
+#define PSTATE_DAIF    GENMASK(9, 6)
+#define PSTATE_BTYPE   GENMASK(11, 10)
+#define PSTATE_SSBS    BIT(12)
+#define PSTATE_PAN     BIT(22)
+#define PSTATE_DIT     BIT(24)
+#define PSTATE_NZCV    GENMASK(31, 28)
+
+/* MRS and MSR (register), C6.2 */
+#define SYSREG_MASK 0xffd00000u
+#define SYSREG_INSN 0xd5100000u
+#define SYSREG_READ BIT(21)
+#define SYSREG_REG  GENMASK(20, 5)
+#define SYSREG_RT   GENMASK(4, 0)
+#define RT_ZERO     31
+
+#define SCTLR_M     BIT(0)
+#define SCTLR_SPAN  BIT(23)
+#define SCTLR_DSSBS BIT(44)
+
+/* TCR_EL1 */
+#define TCR_T0SZ GENMASK(5, 0)
+#define TCR_EPD0 BIT(7)
+#define TCR_TG0  GENMASK(15, 14)
+#define TCR_T1SZ GENMASK(21, 16)
+#define TCR_EPD1 BIT(23)
+#define TCR_TG1  GENMASK(31, 30)
+#define TCR_IPS  GENMASK(34, 32)
+#define TCR_TBI0 BIT(37)
+#define TCR_TBI1 BIT(38)
+#define TCR_DS   BIT(59)
+#define TTBR_PA  GENMASK(47, 1)
+/* With 52 bits, TTBR<n>_EL1[5:2] are the address' highest. */
+#define TTBR_PA_TOP GENMASK(5, 2)
+
+/* KVM_IRQ_LINE of a vCPU's own two inputs. */
+#define CPU_LINE(vcpu, which)                                                \
+	((u32)KVM_ARM_IRQ_TYPE_CPU << KVM_ARM_IRQ_TYPE_SHIFT |               \
+	 ((vcpu) >> 8 & KVM_ARM_IRQ_VCPU2_MASK) << KVM_ARM_IRQ_VCPU2_SHIFT | \
+	 ((vcpu)&KVM_ARM_IRQ_VCPU_MASK) << KVM_ARM_IRQ_VCPU_SHIFT | (which))
+
+int icc_create(struct kvm *k, u32 breakpoints, bool wires, struct err *e)
+{
+	if (!wires)
+		return err_set(
+			e, -ENOTSUP,
+			"irqchip: \"user\": this host's KVM does not tell levels of timers (KVM_CAP_ARM_USER_IRQ); take \"kernel\" or \"split\"");
+	if (!breakpoints)
+		return err_set(
+			e, -ENOTSUP,
+			"irqchip: \"user\": this host's KVM has no hardware breakpoints; take \"kernel\" or \"split\"");
+	k->vectors.max = MIN(breakpoints, ICC_BASES_MAX);
+	k->vectors.generation = 1;
+	for (u32 i = 0; i < k->setup.cpus; i++) {
+		k->vcpus[i].icc.lock = LOCK_INIT;
+		k->vcpus[i].icc.look = true;
+	}
+	return 0;
+}
+
+/* --- vectors --- */
+
+static bool known(const struct icc_vectors *t, u64 base)
+{
+	for (u32 i = 0; i < t->nr; i++)
+		if (t->base[i] == base)
+			return true;
+	return false;
+}
+
+/* Is VBAR_EL1 what we should know and do not? */
+static bool moved(struct kvm *k, struct vcpu *v)
+{
+	u64 vbar, pstate;
+
+	if (vcpu_reg_get(v, REG_VBAR_EL1, &vbar))
+		return false;
+	if (v->icc.settled && known(&k->vectors, vbar))
+		return false;
+	if (vcpu_reg_get(v, REG_PSTATE, &pstate))
+		return false;
+	/* A kernel may have other vectors while programs run. */
+	if ((pstate & PSTATE_EL) != PSTATE_EL1) {
+		v->icc.settled = true;
+		return false;
+	}
+	return vbar && !known(&k->vectors, vbar);
+}
+
+static void changed(struct kvm *k)
+{
+	k->vectors.generation++;
+	for (u32 i = 0; i < k->setup.cpus; i++) {
+		k->vcpus[i].icc.settled = false;
+		k->vcpus[i].icc.look = true;
+		memset(k->vcpus[i].icc.seen, 0, sizeof(k->vcpus[i].icc.seen));
+	}
+}
+
+void kvm_vectors_learn(struct kvm *k, u32 i)
+{
+	struct icc_vectors *t = &k->vectors;
+	u64 vbar;
+
+	/* Another vCPU may have been faster. */
+	if (vcpu_reg_get(&k->vcpus[i], REG_VBAR_EL1, &vbar) || known(t, vbar))
+		return;
+	t->base[t->next] = vbar;
+	t->next = (t->next + 1) % t->max;
+	t->nr = MIN(t->nr + 1, t->max);
+	changed(k);
+}
+
+void icc_forget(struct kvm *k)
+{
+	k->vectors.nr = k->vectors.next = 0;
+	changed(k);
+}
+
+static int watch(struct kvm *k, struct vcpu *v)
+{
+	struct kvm_guest_debug d = { .control = KVM_GUESTDBG_ENABLE |
+						KVM_GUESTDBG_USE_HW };
+
+	for (u32 i = 0; i < k->vectors.nr; i++) {
+		d.arch.dbg_bvr[i] = k->vectors.base[i] + VECTOR_SYNC_EL1;
+		d.arch.dbg_bcr[i] = BCR_EL1;
+	}
+	if (ioctl(v->fd, KVM_SET_GUEST_DEBUG, &d) < 0)
+		return -errno;
+	v->icc.watching = k->vectors.generation;
+	return 0;
+}
+
+/* One instruction, with no breakpoint; until it is done. */
+static int step(struct vcpu *v)
+{
+	struct kvm_guest_debug d = { .control = KVM_GUESTDBG_ENABLE |
+						KVM_GUESTDBG_SINGLESTEP };
+
+	if (ioctl(v->fd, KVM_SET_GUEST_DEBUG, &d) < 0)
+		return -errno;
+	v->icc.stepping = true;
+	return 0;
+}
+
+/* --- the lines to a vCPU --- */
+
+static void line_set(struct kvm *k, u32 i, u32 which, bool level)
+{
+	struct kvm_irq_level l = { .irq = CPU_LINE(i, which), .level = level };
+
+	/* Cannot fail for a vCPU that there is. */
+	(void)ioctl(k->vm_fd, KVM_IRQ_LINE, &l);
+}
+
+/* Under the lock. KVM ends SYSTEM_SUSPEND for nothing but a line. */
+static void lines_apply(struct kvm *k, u32 i)
+{
+	struct icc *c = &k->vcpus[i].icc;
+	u32 to = c->wanted & (KVM_LINE_IRQ | KVM_LINE_FIQ);
+	u32 change;
+
+	if (k->vcpus[i].suspended && (c->wanted & KVM_LINE_WAKE))
+		to |= KVM_LINE_IRQ;
+	change = c->lines ^ to;
+	if (change & KVM_LINE_IRQ)
+		line_set(k, i, KVM_ARM_IRQ_CPU_IRQ, to & KVM_LINE_IRQ);
+	if (change & KVM_LINE_FIQ)
+		line_set(k, i, KVM_ARM_IRQ_CPU_FIQ, to & KVM_LINE_FIQ);
+	c->lines = to;
+}
+
+void kvm_vcpu_lines(struct kvm *k, u32 i, u32 lines)
+{
+	struct icc *c = &k->vcpus[i].icc;
+	bool kick = false;
+
+	lock_take(&c->lock);
+	c->wanted = lines;
+	/* A vCPU that is not in the guest looks before it enters. */
+	if (c->in_guest && (c->settled || !lines))
+		lines_apply(k, i);
+	else
+		kick = c->in_guest;
+	lock_drop(&c->lock);
+	if (kick)
+		k->setup.gic->kick(k->setup.gic->ctx, i);
+}
+
+/* --- in and out --- */
+
+static bool broken(struct kvm_exit *x, int err, const char *what)
+{
+	x->kind = VCPU_BROKEN;
+	x->code = err;
+	snprintf(x->why, sizeof(x->why), "%s", what);
+	return false;
+}
+
+bool icc_enter(struct kvm *k, u32 i, struct kvm_exit *x)
+{
+	struct vcpu *v = &k->vcpus[i];
+	struct icc *c = &v->icc;
+	int err;
+
+	if (c->watching != k->vectors.generation && !c->stepping) {
+		err = watch(k, v);
+		if (err)
+			return broken(x, err, "KVM_SET_GUEST_DEBUG");
+	}
+	if (c->look && moved(k, v)) {
+		x->kind = VCPU_MOVED;
+		return false;
+	}
+	c->look = false;
+	lock_take(&c->lock);
+	lines_apply(k, i);
+	c->in_guest = true;
+	lock_drop(&c->lock);
+	return true;
+}
+
+static void tell_wires(struct kvm *k, u32 i)
+{
+	const struct kvm_gic *g = k->setup.gic;
+	const struct {
+		u64 bit;
+		u32 intid;
+	} wires[] = {
+		{ KVM_ARM_DEV_EL1_VTIMER, g->vtimer_intid },
+		{ KVM_ARM_DEV_EL1_PTIMER, g->ptimer_intid },
+		{ KVM_ARM_DEV_PMU, k->setup.pmu_intid },
+	};
+	struct vcpu *v = &k->vcpus[i];
+	u64 now = v->run->s.regs.device_irq_level;
+	u64 change = now ^ v->icc.wires;
+
+	v->icc.wires = now;
+	for (size_t w = 0; w < ARRAY_SIZE(wires); w++)
+		if (change & wires[w].bit)
+			g->wire(g->ctx, i, wires[w].intid, now & wires[w].bit);
+}
+
+void icc_leave(struct kvm *k, u32 i)
+{
+	struct icc *c = &k->vcpus[i].icc;
+	u32 why = k->vcpus[i].run->exit_reason;
+
+	lock_take(&c->lock);
+	c->in_guest = false;
+	lock_drop(&c->lock);
+	/* Who came by a breakpoint is where we know it. */
+	c->look =
+		why == KVM_EXIT_MMIO || (!c->settled && why != KVM_EXIT_DEBUG);
+	tell_wires(k, i);
+}
+
+void icc_vcpu_reset(struct kvm *k, u32 i)
+{
+	struct icc *c = &k->vcpus[i].icc;
+
+	/* KVM has reset its part of the lines. Breakpoints are set anew. */
+	lock_take(&c->lock);
+	c->lines = 0;
+	c->settled = false;
+	lock_drop(&c->lock);
+	c->watching = 0;
+	c->stepping = false;
+	c->look = true;
+	memset(c->seen, 0, sizeof(c->seen));
+}
+
+/* --- an access --- */
+
+/* What translates @va at EL1. The other half may be set to anything. */
+static bool regime(const struct vcpu *v, u64 va, struct walk_regime *r)
+{
+	static const u8 shift0[] = { 12, 16, 14, 0 };
+	static const u8 shift1[] = { 0, 14, 12, 16 };
+	static const u8 bits[] = { 32, 36, 40, 42, 44, 48, 52, 52 };
+	bool up = va & BIT(55);
+	struct walk_half *h = &r->half[up];
+	u64 tcr, ttbr;
+
+	if (vcpu_reg_get(v, REG_TCR_EL1, &tcr) ||
+	    vcpu_reg_get(v, up ? REG_TTBR1_EL1 : REG_TTBR0_EL1, &ttbr))
+		return false;
+	*r = (struct walk_regime) {
+		.oas = bits[FIELD_GET(TCR_IPS, tcr)],
+		.ds = tcr & TCR_DS,
+		.no_af = true,
+	};
+	h->on = !(tcr & (up ? TCR_EPD1 : TCR_EPD0));
+	h->tbi = tcr & (up ? TCR_TBI1 : TCR_TBI0);
+	h->bits = (u8)(64 - (up ? FIELD_GET(TCR_T1SZ, tcr)
+				: FIELD_GET(TCR_T0SZ, tcr)));
+	h->shift = up ? shift1[FIELD_GET(TCR_TG1, tcr)]
+		      : shift0[FIELD_GET(TCR_TG0, tcr)];
+	h->table = ttbr & TTBR_PA;
+	if (r->oas > 48 && (h->shift == 16 || r->ds))
+		h->table = (h->table & ~GENMASK(5, 0)) |
+			   FIELD_GET(TTBR_PA_TOP, ttbr) << 48;
+	return walk_regime_ok(r);
+}
+
+static bool translate(struct kvm *k, const struct vcpu *v, u64 va, u64 *pa)
+{
+	struct walk_regime r;
+	struct walk w;
+	u64 sctlr;
+
+	if (vcpu_reg_get(v, REG_SCTLR_EL1, &sctlr))
+		return false;
+	*pa = va;
+	if (!(sctlr & SCTLR_M))
+		return true;
+	if (!regime(v, va, &r))
+		return false;
+	/* The guest has just run from there: that it may is not asked. */
+	w = walk(&k->setup.gic->dma, &r, va, 0);
+	*pa = w.pa;
+	return w.fault == WALK_OK;
+}
+
+/*
+ * The instruction at @va. Where it lies is remembered, not what it is: kernels
+ * patch themselves. One that moves its own code without moving its vectors has
+ * the old place read, which hurts only itself.
+ */
+static bool fetch(struct kvm *k, struct vcpu *v, u64 va, u32 *insn)
+{
+	struct icc_seen *s = &v->icc.seen[va / 4 % ICC_SEEN];
+	const u32 *at;
+
+	if (!s->va || s->va != va) {
+		if (!translate(k, v, va, &s->pa)) {
+			s->va = 0;
+			return false;
+		}
+		s->va = va;
+	}
+	at = dma_piece(&k->setup.gic->dma, s->pa & ~3ull, sizeof(*insn), false);
+	if (at)
+		*insn = le32toh(__atomic_load_n(at, __ATOMIC_RELAXED));
+	return at;
+}
+
+/* True if it is an access that the caller is to make. */
+static bool decode(struct kvm *k, struct vcpu *v, struct kvm_exit *x)
+{
+	u64 esr;
+	u32 insn;
+
+	if (vcpu_reg_get(v, REG_ESR_EL1, &esr) ||
+	    FIELD_GET(ESR_EC, esr) != EC_UNKNOWN ||
+	    vcpu_reg_get(v, REG_ELR_EL1, &v->icc.elr) ||
+	    !fetch(k, v, v->icc.elr, &insn) ||
+	    (insn & SYSREG_MASK) != SYSREG_INSN)
+		return false;
+	v->icc.rt = (u32)FIELD_GET(SYSREG_RT, insn);
+	v->icc.read = insn & SYSREG_READ;
+	x->kind = v->icc.read ? VCPU_SYSREG_READ : VCPU_SYSREG_WRITE;
+	x->addr = FIELD_GET(SYSREG_REG, insn);
+	x->val = 0;
+	return v->icc.read || v->icc.rt == RT_ZERO ||
+	       !vcpu_reg_get(v, REG_X(v->icc.rt), &x->val);
+}
+
+/*
+ * What a BRK throws, which KVM takes away from the guest while it is debugged:
+ * D1.3.1, AArch64.TakeException, to EL1.
+ */
+static int take_brk(struct vcpu *v)
+{
+	u64 pc, old, vbar, sctlr, to, vector;
+	int err = vcpu_reg_get(v, REG_PC, &pc);
+
+	if (!err)
+		err = vcpu_reg_get(v, REG_PSTATE, &old);
+	if (!err)
+		err = vcpu_reg_get(v, REG_VBAR_EL1, &vbar);
+	if (!err)
+		err = vcpu_reg_get(v, REG_SCTLR_EL1, &sctlr);
+	if (err)
+		return err;
+	vector = old & PSTATE_AARCH32 ? 0x600 : 0x400;
+	if ((old & (PSTATE_AARCH32 | PSTATE_EL)) == PSTATE_EL1)
+		vector = old & PSTATE_SP ? VECTOR_SYNC_EL1 : 0;
+	to = (old & (PSTATE_NZCV | PSTATE_DIT | PSTATE_PAN)) | PSTATE_DAIF |
+	     PSTATE_EL1 | PSTATE_SP;
+	if (!(sctlr & SCTLR_SPAN))
+		to |= PSTATE_PAN;
+	if (sctlr & SCTLR_DSSBS)
+		to |= PSTATE_SSBS;
+	err = vcpu_reg_set(v, REG_ELR_EL1, pc);
+	if (!err)
+		err = vcpu_reg_set(v, REG_SPSR_EL1, old);
+	if (!err)
+		err = vcpu_reg_set(v, REG_ESR_EL1, v->run->debug.arch.hsr);
+	if (!err)
+		err = vcpu_reg_set(v, REG_PSTATE, to);
+	return err ? err : vcpu_reg_set(v, REG_PC, vbar + vector);
+}
+
+void icc_debug(struct kvm *k, u32 i, struct kvm_exit *x)
+{
+	struct vcpu *v = &k->vcpus[i];
+	int err = 0;
+
+	x->kind = VCPU_KICKED;
+	/* Nobody debugs a vCPU that has KVM's GIC. */
+	switch (k->setup.gic ? FIELD_GET(ESR_EC, v->run->debug.arch.hsr) : 0) {
+	case EC_BREAKPOINT:
+		if (!decode(k, v, x)) {
+			x->kind = VCPU_KICKED;
+			err = step(v);
+		}
+		break;
+	case EC_BRK64:
+	case EC_BKPT32:
+		err = take_brk(v);
+		break;
+	case EC_SOFTSTEP:
+		v->icc.stepping = false;
+		v->icc.watching = 0;
+		break;
+	default:
+		err = -EPROTO;
+	}
+	if (err)
+		broken(x, err, "a debug exception");
+}
+
+/* Behind the instruction, as though it had been executed. */
+static int resume(struct vcpu *v, u64 val)
+{
+	u64 spsr;
+	int err = vcpu_reg_get(v, REG_SPSR_EL1, &spsr);
+
+	if (err)
+		return err;
+	/* A guest that jumped to its own vector may have put anything there;
+	 * KVM knows the modes there are. */
+	err = vcpu_reg_set(v, REG_PSTATE, spsr & ~PSTATE_BTYPE);
+	if (err == -EINVAL)
+		return step(v);
+	if (!err && v->icc.read && v->icc.rt != RT_ZERO)
+		err = vcpu_reg_set(v, REG_X(v->icc.rt), val);
+	return err ? err : vcpu_reg_set(v, REG_PC, v->icc.elr + 4);
+}
+
+int kvm_vcpu_sysreg_done(struct kvm *k, u32 i, bool there, u64 val)
+{
+	struct vcpu *v = &k->vcpus[i];
+
+	return there ? resume(v, val) : step(v);
+}
