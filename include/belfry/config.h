@@ -75,11 +75,12 @@ struct config_net {
 	u32 bdf; /* wanted */
 };
 
-/* Whose the interrupt controller is: KVM's, or KVM's with an ITS of ours in
- * front of it. */
+/* Whose the interrupt controller is: KVM's, KVM's with an ITS of ours in front
+ * of it, or all ours. */
 enum config_irqchip {
 	IRQCHIP_KERNEL,
 	IRQCHIP_SPLIT,
+	IRQCHIP_USER,
 };
 
 /* hvc0, and what is at its other end. */

@@ -58,12 +58,24 @@ static void look_at_host(struct doctor *d)
 	     sysconf(_SC_PAGESIZE) / 1024, get_nprocs());
 }
 
-static void look_at_gic(struct doctor *d, int kvm)
+/* Not in the kernel, but what goes without it. */
+static void look_at_own_gic(struct doctor *d, bool usable)
 {
+	if (usable)
+		tell(d, FINE, "user GIC", "usable (irqchip user)");
+	else
+		tell(d, LACKING, "user GIC",
+		     "KVM tells no levels of timers (KVM_CAP_ARM_USER_IRQ) or has no hardware breakpoints, so no irqchip user");
+}
+
+/* @without: a guest may have a GIC of ours instead. */
+static void look_at_gic(struct doctor *d, int kvm, bool without)
+{
+	enum verdict lack = without ? LACKING : FATAL;
 	int err = kvm_probe_gic(kvm, false);
 
 	if (err) {
-		tell(d, FATAL, "GICv3",
+		tell(d, lack, "GICv3",
 		     "KVM cannot give guests one (%s): the host's interrupt controller has no GICv3 virtualisation",
 		     strerror(-err));
 		return;
@@ -71,7 +83,7 @@ static void look_at_gic(struct doctor *d, int kvm)
 	tell(d, FINE, "GICv3", "in the kernel");
 	err = kvm_probe_gic(kvm, true);
 	if (err)
-		tell(d, FATAL, "ITS", "KVM cannot give guests one (%s)",
+		tell(d, lack, "ITS", "KVM cannot give guests one (%s)",
 		     strerror(-err));
 	else
 		tell(d, FINE, "ITS", "in the kernel");
@@ -90,7 +102,8 @@ static void look_at_kvm(struct doctor *d)
 	kvm_probe(kvm, &c);
 	tell(d, FINE, "KVM", "up to %u vCPUs, %u-bit guest addresses",
 	     c.vcpus_max, c.ipa_bits_max);
-	look_at_gic(d, kvm);
+	look_at_gic(d, kvm, c.no_gic);
+	look_at_own_gic(d, c.no_gic);
 	tell_feature(d, "pmu", c.pmu);
 	tell_feature(d, "sve", c.sve);
 	tell_feature(d, "pauth", c.pauth);

@@ -10,7 +10,7 @@
 static const char *const switches[] = { "auto", "on", "off", NULL };
 static const char *const backings[] = { "thp",        "memfd",      "hugetlb",
 					"hugetlb-2M", "hugetlb-1G", NULL };
-static const char *const irqchips[] = { "kernel", "split", NULL };
+static const char *const irqchips[] = { "kernel", "split", "user", NULL };
 static const char *const seccomps[] = { "on", "log", "off", NULL };
 static const char *const hvcs[] = { "off", "stdio", "pty", NULL };
 
@@ -112,7 +112,7 @@ const struct config_key config_keys[] = {
 	  .help = "a source of random numbers" },
 	{ "irqchip", KEY_WORD, FIELD(config, irqchip), .words = irqchips,
 	  .arg = "WORD", .initial = "kernel",
-	  .help = "whose the ITS is: KVM's, or Belfry's in front of KVM's" },
+	  .help = "KVM's, or Belfry's: the ITS (split), all of it (user)" },
 	{ "console", KEY_OUTPUT, FIELD(config, console), .arg = "PATH",
 	  .help = "append the guest's console to this file too" },
 	{ "expect", KEY_REGEX, FIELD(config, expect), .min = 1, .max = 1023,

@@ -1,7 +1,7 @@
 /*
- * The guest's interrupt controller, whoever's it is: KVM's, or KVM's with an
- * ITS of ours in front of it. To the rest of the machine they look the same:
- * lines and messages.
+ * The guest's interrupt controller, whoever's it is: KVM's, KVM's with an ITS
+ * of ours in front of it, or all ours. To the rest of the machine they look the
+ * same: lines and messages.
  */
 #ifndef BELFRY_IRQCHIP_H
 #define BELFRY_IRQCHIP_H
@@ -18,10 +18,10 @@
 
 struct irqchip;
 
-/* Nothing yet but what KVM is to be told of it. @cfg and @map are borrowed.
- * NULL only if memory is short. */
+/* Nothing yet but what KVM is to be told of it. All are borrowed, @mem may
+ * still be empty. NULL only if memory is short. */
 struct irqchip *irqchip_create(const struct config *cfg,
-			       const struct memmap *map);
+			       const struct memmap *map, struct gmem *mem);
 void irqchip_destroy(struct irqchip *c);
 
 /* Fill in what of @s is about it, before kvm_create. */
@@ -29,10 +29,12 @@ void irqchip_setup(struct irqchip *c, struct kvm_setup *s);
 
 /* There is a VM, with memory: put what is ours on the bus. All borrowed.
  * -errno and a message. */
-MUST_CHECK int irqchip_start(struct irqchip *c, struct kvm *k, struct gmem *mem,
+MUST_CHECK int irqchip_start(struct irqchip *c, struct kvm *k,
 			     struct mmio_bus *bus, struct loop *l,
 			     struct err *e);
-/* There are vCPU threads, which it may have to stop. */
+/* For vcpus_setup. */
+bool irqchip_sysreg(void *irqchip, u32 cpu, u32 reg, bool write, u64 *val);
+/* There are vCPU threads, which it may have to stop or wake. */
 void irqchip_run(struct irqchip *c, struct vcpus *v);
 
 /* As at power-on, after kvm_reset. */

@@ -106,7 +106,7 @@ static int make_vm(struct machine *m, int kvm_fd, struct err *e)
 		s.gicr[i].base = m->plan->map.gicr[i].base;
 		s.gicr[i].cpus = m->plan->map.gicr[i].cpus;
 	}
-	m->irqchip = irqchip_create(m->cfg, &m->plan->map);
+	m->irqchip = irqchip_create(m->cfg, &m->plan->map, &m->mem);
 	if (!m->irqchip)
 		return err_set(e, -ENOMEM, "out of memory");
 	irqchip_setup(m->irqchip, &s);
@@ -303,8 +303,8 @@ static int build(struct machine *m, struct err *e)
 		return e->code;
 	err = power_init(m, e);
 	if (!err)
-		err = irqchip_start(m->irqchip, m->kvm, &m->mem, &m->bus,
-				    m->loop, e);
+		err = irqchip_start(m->irqchip, m->kvm, &m->bus, m->loop,
+				    e);
 	if (!err)
 		err = make_console(m, e);
 	if (!err)
@@ -327,6 +327,8 @@ static int confine(struct machine *m, struct err *e)
 		.bus = &m->bus,
 		.nr = m->cfg->cpus,
 		.sandbox = on ? &m->policy.vcpu : NULL,
+		.sysreg = irqchip_sysreg,
+		.irqs = m->irqchip,
 		.asked = power_asked,
 		.ctx = m,
 	};

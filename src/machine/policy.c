@@ -68,7 +68,7 @@ static const struct sandbox_allow for_nets[] = {
 	SANDBOX_CALL(ppoll, "is the interface up?"),
 };
 
-static const struct sandbox_allow for_split[] = {
+static const struct sandbox_allow for_own_irqchip[] = {
 	SANDBOX_CALL(sched_yield, "until other vCPUs are out of the guest"),
 };
 
@@ -130,10 +130,10 @@ static void add_common(struct rows *r, const struct config *c,
 		       const struct kvm_request *requests)
 {
 	add_requests(r, requests);
-	if (c->irqchip == IRQCHIP_SPLIT) {
+	if (c->irqchip == IRQCHIP_SPLIT)
 		add_requests(r, kvm_split_requests);
-		add(r, for_split, ARRAY_SIZE(for_split));
-	}
+	if (c->irqchip != IRQCHIP_KERNEL)
+		add(r, for_own_irqchip, ARRAY_SIZE(for_own_irqchip));
 	add_own_signals(r);
 	add(r, common, ARRAY_SIZE(common));
 }
@@ -147,6 +147,8 @@ int policy_compile(struct policy *p, const struct config *c, struct err *e)
 
 	*p = (struct policy) { .vcpu = { .role = NULL } };
 	add_common(&vcpu, c, kvm_vcpu_requests);
+	if (c->irqchip == IRQCHIP_USER)
+		add_requests(&vcpu, kvm_user_requests);
 	add_common(&loop, c, kvm_loop_requests);
 	add(&loop, loop_only, ARRAY_SIZE(loop_only));
 	add_devices(&loop, c);

@@ -81,9 +81,26 @@ static void ask(struct vcpu_thread *t, enum vcpu_request request,
 	v->setup.asked(v->setup.ctx, t->cpu, request, x);
 }
 
+/* False: it cannot run on. */
+static bool sysreg(struct vcpu_thread *t, struct kvm_exit *x)
+{
+	const struct vcpus_setup *s = &t->all->setup;
+	bool there = s->sysreg(s->irqs, t->cpu, (u32)x->addr,
+			       x->kind == VCPU_SYSREG_WRITE, &x->val);
+	int err = kvm_vcpu_sysreg_done(s->kvm, t->cpu, there, x->val);
+
+	if (!err)
+		return true;
+	x->kind = VCPU_BROKEN;
+	x->code = err;
+	snprintf(x->why, sizeof(x->why), "access to a system register");
+	ask(t, GUEST_BROKEN, x);
+	return false;
+}
+
 /* True if the thread should look whether it must wait. It may do so only
  * where no access is half done: KVM completes one on the next entry. */
-static bool handle(struct vcpu_thread *t, const struct kvm_exit *x)
+static bool handle(struct vcpu_thread *t, struct kvm_exit *x)
 {
 	struct vcpus *v = t->all;
 
@@ -94,6 +111,14 @@ static bool handle(struct vcpu_thread *t, const struct kvm_exit *x)
 		return false;
 	case VCPU_WRITE:
 		mmio_write(v->setup.bus, x->addr, x->size, x->val);
+		return false;
+	case VCPU_SYSREG_READ:
+	case VCPU_SYSREG_WRITE:
+		return !sysreg(t, x);
+	case VCPU_MOVED:
+		vcpus_exclude(v, true);
+		kvm_vectors_learn(v->setup.kvm, t->cpu);
+		vcpus_exclude(v, false);
 		return false;
 	case VCPU_BAD_ACCESS:
 		guest_fault(&v->faults, "undecodable access at 0x%llx",
@@ -258,6 +283,11 @@ void vcpus_exclude(struct vcpus *v, bool exclude)
 	for (u32 i = 0; i < v->started; i++)
 		while (v->threads[i].in_kvm)
 			sched_yield();
+}
+
+void vcpus_kick(struct vcpus *v, u32 i)
+{
+	interrupt(v, i);
 }
 
 u64 vcpus_faults(const struct vcpus *v)

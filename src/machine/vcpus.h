@@ -20,6 +20,10 @@ struct vcpus_setup {
 	struct mmio_bus *bus;
 	u32 nr;
 	const struct sandbox *sandbox; /* NULL: none */
+	/* An access to a register of a GIC that KVM does not have, with @irqs:
+	 * false if there is none. On the vCPU's thread. */
+	bool (*sysreg)(void *irqs, u32 cpu, u32 reg, bool write, u64 *val);
+	void *irqs;
 	/* On the vCPU's thread, which then waits; it must not. */
 	void (*asked)(void *ctx, u32 cpu, enum vcpu_request request,
 		      const struct kvm_exit *exit);
@@ -43,6 +47,9 @@ void vcpus_pause(struct vcpus *v);
  * Any thread that is not in the guest; one at a time, others wait. Short.
  */
 void vcpus_exclude(struct vcpus *v, bool exclude);
+
+/* Make vCPU @i come out of the guest, if it is there, and go on. Any thread. */
+void vcpus_kick(struct vcpus *v, u32 i);
 
 /* Accesses that could not be decoded, so far. Any thread. */
 u64 vcpus_faults(const struct vcpus *v);

@@ -30,7 +30,14 @@ struct kvm {
 		int nr, at;
 		u64 answer;
 		atomic_ulong runs;
+		/* Of accesses to system registers. */
+		atomic_int accesses;
+		bool there;
+		u64 val;
+		int refusal; /* what KVM says to it */
 	} cpu[CPUS_MAX];
+	atomic_int learnt, learning;
+	atomic_int violations; /* of what is promised to who learns */
 };
 
 /* 0.2 ms, in which the vCPU is in the guest still, whoever kicks it. */
@@ -71,6 +78,35 @@ void kvm_vcpu_interrupt(struct kvm *k, u32 i)
 	k->cpu[i].interrupted = true;
 }
 
+int kvm_vcpu_sysreg_done(struct kvm *k, u32 i, bool there, u64 val)
+{
+	k->cpu[i].there = there;
+	k->cpu[i].val = val;
+	k->cpu[i].accesses++;
+	return k->cpu[i].refusal;
+}
+
+static void pass_ms(long ms)
+{
+	nanosleep(&(struct timespec) { .tv_nsec = ms * 1000000 }, NULL);
+}
+
+/* One at a time, while none is in KVM, and none enters. */
+void kvm_vectors_learn(struct kvm *k, u32 i)
+{
+	u64 runs[CPUS_MAX];
+
+	(void)i;
+	k->violations += ++k->learning != 1;
+	for (int n = 0; n < CPUS_MAX; n++)
+		runs[n] = k->cpu[n].runs;
+	pass_ms(1);
+	for (int n = 0; n < CPUS_MAX; n++)
+		k->violations += k->cpu[n].inside || k->cpu[n].runs != runs[n];
+	k->learning--;
+	k->learnt++;
+}
+
 struct bench {
 	struct kvm kvm;
 	struct mmio_bus bus;
@@ -85,7 +121,23 @@ struct bench {
 	u32 cpu;
 	struct kvm_exit exit;
 	u64 written;
+	/* The access to a system register that was made last. */
+	struct access {
+		u32 cpu, reg;
+		bool write;
+		u64 val;
+	} access;
 };
+
+/* Register 7 is there; it reads as what was written, and one more. */
+static bool on_sysreg(void *irqs, u32 cpu, u32 reg, bool write, u64 *val)
+{
+	struct bench *b = irqs;
+
+	b->access = (struct access) { cpu, reg, write, *val };
+	*val += !write;
+	return reg == 7;
+}
 
 static void on_asked(void *ctx, u32 cpu, enum vcpu_request request,
 		     const struct kvm_exit *exit)
@@ -117,11 +169,6 @@ static void device_write(void *dev, u64 off, u32 size, u64 val)
 }
 
 static const struct mmio_ops device_ops = { device_read, device_write };
-
-static void pass_ms(long ms)
-{
-	nanosleep(&(struct timespec) { .tv_nsec = ms * 1000000 }, NULL);
-}
 
 /* Alone from beginning to end, and nobody starts meanwhile. */
 static void exclude_and_look(struct bench *b, long ms)
@@ -160,6 +207,8 @@ static struct bench *bench_init(u32 nr, const struct sandbox *sandbox)
 				 .bus = &b->bus,
 				 .nr = nr,
 				 .sandbox = sandbox,
+				 .sysreg = on_sysreg,
+				 .irqs = b,
 				 .asked = on_asked,
 				 .ctx = b };
 	struct err e = { 0 };
@@ -481,6 +530,134 @@ START_TEST(none_starts_while_excluded)
 }
 END_TEST
 
+/* --- without a GIC in the kernel --- */
+
+START_TEST(accesses_to_system_registers)
+{
+	static const struct {
+		enum kvm_exit_kind kind;
+		u32 reg;
+		bool there;
+		u64 val; /* 0x50 is the guest's */
+	} rows[] = {
+		{ VCPU_SYSREG_WRITE, 7, true, 0x50 },
+		{ VCPU_SYSREG_READ, 7, true, 0x51 },
+		{ VCPU_SYSREG_WRITE, 8, false, 0x50 },
+		{ VCPU_SYSREG_READ, 8, false, 0x51 },
+	};
+	struct bench *b = bench_init(3, NULL);
+
+	for (int i = 0; i < (int)ARRAY_SIZE(rows); i++) {
+		next_exit(b, 1,
+			  (struct kvm_exit) { .kind = rows[i].kind,
+					      .addr = rows[i].reg,
+					      .val = 0x50 });
+		/* It runs on by itself. */
+		vcpus_run(b->vcpus);
+		wait_for(&b->kvm.cpu[1].accesses, i + 1);
+		wait_until_inside(b, 3);
+		vcpus_pause(b->vcpus);
+		ck_assert_int_eq(b->kvm.cpu[1].accesses, i + 1);
+		ck_assert_uint_eq(b->access.cpu, 1);
+		ck_assert_uint_eq(b->access.reg, rows[i].reg);
+		ck_assert(b->access.write ==
+			  (rows[i].kind == VCPU_SYSREG_WRITE));
+		ck_assert_uint_eq(b->access.val, 0x50);
+		ck_assert(b->kvm.cpu[1].there == rows[i].there);
+		ck_assert_uint_eq(b->kvm.cpu[1].val, rows[i].val);
+	}
+	ck_assert_int_eq(b->asked, 0);
+	ck_assert_int_eq(b->kvm.cpu[0].accesses + b->kvm.cpu[2].accesses, 0);
+	bench_fini(b);
+}
+END_TEST
+
+START_TEST(an_access_that_kvm_refuses)
+{
+	struct bench *b = bench_init(2, NULL);
+
+	b->kvm.cpu[1].refusal = -EBUSY;
+	next_exit(b, 1,
+		  (struct kvm_exit) { .kind = VCPU_SYSREG_READ, .addr = 7 });
+	vcpus_run(b->vcpus);
+	wait_for(&b->asked, 1);
+	vcpus_pause(b->vcpus);
+	ck_assert_uint_eq(b->kvm.cpu[1].runs, 1);
+	ck_assert_int_eq(b->request, GUEST_BROKEN);
+	ck_assert_uint_eq(b->cpu, 1);
+	ck_assert_int_eq(b->exit.kind, VCPU_BROKEN);
+	ck_assert_int_eq(b->exit.code, -EBUSY);
+	ck_assert_msg(strstr(b->exit.why, "system register"), "%s",
+		      b->exit.why);
+	bench_fini(b);
+}
+END_TEST
+
+START_TEST(vectors_are_learnt_alone)
+{
+	struct bench *b = bench_init(CPUS_MAX, NULL);
+
+	for (int i = 0; i < 8; i++)
+		next_exit(b, 3, (struct kvm_exit) { .kind = VCPU_MOVED });
+	vcpus_run(b->vcpus);
+	wait_for(&b->kvm.learnt, 8);
+	/* It goes on, too. */
+	wait_until_inside(b, CPUS_MAX);
+	ck_assert_int_eq(b->kvm.violations, 0);
+	ck_assert_int_eq(b->kvm.learnt, 8);
+	ck_assert_int_eq(b->asked, 0);
+	bench_fini(b);
+}
+END_TEST
+
+/* Neither waits for the other while that waits for it. */
+START_TEST(several_learn_at_once)
+{
+	struct bench *b = bench_init(CPUS_MAX, NULL);
+
+	for (u32 cpu = 0; cpu < CPUS_MAX; cpu++)
+		for (int i = 0; i < 8; i++)
+			next_exit(b, cpu,
+				  (struct kvm_exit) { .kind = VCPU_MOVED });
+	vcpus_run(b->vcpus);
+	/* Nor for a pause, that may come at any time. */
+	for (int i = 0; i < 20; i++) {
+		vcpus_pause(b->vcpus);
+		ck_assert_int_eq(b->kvm.learning, 0);
+		vcpus_run(b->vcpus);
+	}
+	wait_for(&b->kvm.learnt, CPUS_MAX * 8);
+	wait_until_inside(b, CPUS_MAX);
+	ck_assert_int_eq(b->kvm.violations, 0);
+	bench_fini(b);
+}
+END_TEST
+
+START_TEST(a_kick_is_for_one)
+{
+	struct bench *b = bench_init(CPUS_MAX, NULL);
+
+	vcpus_run(b->vcpus);
+	wait_until_inside(b, CPUS_MAX);
+	for (u32 cpu = 0; cpu < CPUS_MAX; cpu++) {
+		u64 runs[CPUS_MAX];
+
+		for (int i = 0; i < CPUS_MAX; i++)
+			runs[i] = b->kvm.cpu[i].runs;
+		vcpus_kick(b->vcpus, cpu);
+		/* Out, and in again without being let. */
+		while (b->kvm.cpu[cpu].runs == runs[cpu])
+			sched_yield();
+		wait_until_inside(b, CPUS_MAX);
+		for (u32 i = 0; i < CPUS_MAX; i++)
+			ck_assert_uint_eq(b->kvm.cpu[i].runs,
+					  runs[i] + (i == cpu));
+	}
+	ck_assert_int_eq(b->asked, 0);
+	bench_fini(b);
+}
+END_TEST
+
 /* --- the sandbox --- */
 
 /* Which threads of this process have a filter: /proc's Seccomp is 2. */
@@ -548,4 +725,6 @@ UNIT_MAIN("vcpus", none_runs_before_it_is_let, none_runs_after_a_pause,
 	  requests_of_all, kicks_without_a_reason, none_runs_while_excluded,
 	  a_vcpu_excludes_the_others, several_exclude_at_once,
 	  excluding_and_pausing, none_starts_while_excluded,
+	  accesses_to_system_registers, an_access_that_kvm_refuses,
+	  vectors_are_learnt_alone, several_learn_at_once, a_kick_is_for_one,
 	  threads_are_confined, threads_that_cannot_be_confined)
