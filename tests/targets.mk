@@ -65,14 +65,15 @@ $(O)/tests/fuzz/fuzz_%: $(O)/tests/fuzz/fuzz_%.o $(O)/tests/fuzz/replay.o $(arch
 	$(Q)$(CC) $(ldflags) -o $@ $(filter %.o,$^) $(link-libs)
 
 # Parts of a module that only their own directory and tests know.
-$(O)/tests/unit/test_vcpus.o $(O)/tests/unit/test_policy.o \
-$(O)/tests/unit/test_devices.o: \
+machine-tests = test_vcpus test_policy test_devices test_user_msi
+$(machine-tests:%=$(O)/tests/unit/%.o): \
 	private cppflags += -iquote src/machine
 $(O)/tests/unit/test_prioset.o $(O)/tests/unit/test_eventmap.o: \
 	private cppflags += -iquote arch/arm64/gic
 $(O)/tests/unit/test_virtio.o: private cppflags += -iquote devices/virtio
-$(O)/tests/unit/test_gic $(O)/tests/unit/test_its: \
+$(addprefix $(O)/tests/unit/,test_gic test_its test_user_msi): \
 	private ldflags += -Wl,--wrap=calloc,--wrap=malloc
+$(O)/tests/unit/test_user_msi: private ldflags += -Wl,--wrap=reallocarray
 
 # A host that cannot be made to fail otherwise.
 $(O)/tests/unit/test_vrng: private ldflags += -Wl,--wrap=getrandom
