@@ -101,7 +101,8 @@ $(kvm-tests): private ldflags += $(kvm-calls:%=-Wl,--wrap=%)
 ifndef is-arm64
 kvm-objs := $(patsubst %.c,$(O)/%.o,$(sort $(wildcard arch/arm64/kvm/*.c)))
 $(kvm-tests) $(O)/tests/unit/test_policy: $(kvm-objs)
-kvm-users := $(kvm-objs) $(kvm-tests:%=%.o) $(O)/tests/unit/fakes/kvm_kernel.o
+kvm-users := $(kvm-objs) $(kvm-tests:%=%.o) $(O)/tests/unit/test_policy.o \
+	     $(O)/tests/unit/fakes/kvm_kernel.o
 $(kvm-users): private cppflags += -isystem $(O)/gen/arm64
 $(kvm-users): $(O)/gen/arm64/asm
 arm64-headers = /usr/$(CROSS:%-=%)/include

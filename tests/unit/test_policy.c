@@ -169,37 +169,33 @@ START_TEST(verdicts_of_devices)
 END_TEST
 
 /* Any thread may bring a guest's commands to the kernel's ITS, if it is behind
- * one of ours, and wait until the others are out of the guest. */
-START_TEST(verdicts_of_split)
+ * one of ours; vCPUs watch themselves, if there is no GIC in the kernel; and
+ * with both, any thread waits until the others are out of the guest. */
+START_TEST(verdicts_by_irqchip)
 {
+	static const char words[] = "ksu"; /* kernel, split, user */
+	static const enum config_irqchip irqchips[] = { IRQCHIP_KERNEL,
+							IRQCHIP_SPLIT,
+							IRQCHIP_USER };
 	static const struct {
 		int nr;
 		u64 args[3];
-		bool vcpu[2], loop[2]; /* by the key irqchip */
+		const char *vcpu, *loop; /* by what words it is allowed */
 	} rows[] = {
-		{ SYS_ioctl,
-		  { 9, KVM_SET_DEVICE_ATTR },
-		  { false, true },
-		  { true, true } },
-		{ SYS_sched_yield, { 0 }, { false, true }, { false, true } },
-		{ SYS_ioctl, { 9, KVM_RUN }, { true, true }, { false, false } },
-		{ SYS_ioctl,
-		  { 9, KVM_GET_DEVICE_ATTR },
-		  { false, false },
-		  { true, true } },
-		{ SYS_ioctl,
-		  { 9, KVM_CREATE_DEVICE },
-		  { false, false },
-		  { false, false } },
-		{ SYS_ioctl,
-		  { 9, KVM_SET_USER_MEMORY_REGION },
-		  { false, false },
-		  { false, false } },
+		{ SYS_ioctl, { 9, KVM_SET_DEVICE_ATTR }, "s", "ksu" },
+		{ SYS_ioctl, { 9, KVM_SET_GUEST_DEBUG }, "u", "" },
+		{ SYS_sched_yield, { 0 }, "su", "su" },
+		{ SYS_ioctl, { 9, KVM_RUN }, "ksu", "" },
+		{ SYS_ioctl, { 9, KVM_IRQ_LINE }, "ksu", "ksu" },
+		{ SYS_ioctl, { 9, KVM_GET_ONE_REG }, "ksu", "" },
+		{ SYS_ioctl, { 9, KVM_SET_ONE_REG }, "ksu", "ksu" },
+		{ SYS_ioctl, { 9, KVM_GET_DEVICE_ATTR }, "", "ksu" },
+		{ SYS_ioctl, { 9, KVM_CREATE_DEVICE }, "", "" },
+		{ SYS_ioctl, { 9, KVM_SET_USER_MEMORY_REGION }, "", "" },
 	};
 
-	for (int split = 0; split < 2; split++) {
-		const struct config c = { .irqchip = split ? IRQCHIP_SPLIT
-							   : IRQCHIP_KERNEL };
+	for (size_t w = 0; w < ARRAY_SIZE(irqchips); w++) {
+		const struct config c = { .irqchip = irqchips[w] };
 		struct err e = { 0 };
 		struct policy p;
 
@@ -211,13 +207,13 @@ START_TEST(verdicts_of_split)
 			ck_assert_msg((bpf_verdict(p.vcpu.program, p.vcpu.len,
 						   rows[i].nr, args) ==
 				       SECCOMP_RET_ALLOW) ==
-					      rows[i].vcpu[split],
-				      "row %zu, vCPU, split %d", i, split);
+					      !!strchr(rows[i].vcpu, words[w]),
+				      "row %zu, vCPU, %c", i, words[w]);
 			ck_assert_msg((bpf_verdict(p.loop.program, p.loop.len,
 						   rows[i].nr, args) ==
 				       SECCOMP_RET_ALLOW) ==
-					      rows[i].loop[split],
-				      "row %zu, loop, split %d", i, split);
+					      !!strchr(rows[i].loop, words[w]),
+				      "row %zu, loop, %c", i, words[w]);
 		}
 		policy_fini(&p);
 	}
@@ -513,6 +509,6 @@ START_TEST(the_terminal_is_restored)
 }
 END_TEST
 
-UNIT_MAIN("policy", verdicts, verdicts_of_devices, verdicts_of_split,
+UNIT_MAIN("policy", verdicts, verdicts_of_devices, verdicts_by_irqchip,
 	  refusals_by_mode, a_run_and_its_end, assertions_in_the_loop,
 	  assertions_in_a_vcpu, the_terminal_is_restored)
