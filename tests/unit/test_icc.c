@@ -718,7 +718,7 @@ END_TEST
 /* --- where instructions are --- */
 
 /* TCR_EL1: TG0 is in [15:14], TG1 in [31:30], IPS in [34:32], EPD0 is 7, EPD1
- * 23, TBI0 37, TBI1 38. */
+ * 23, TBI0 37, TBI1 38, DS 59. */
 #define TG0(g)  ((u64)(g) << 14)
 #define TG1(g)  ((u64)(g) << 30)
 #define IPS(n)  ((u64)(n) << 32)
@@ -726,6 +726,7 @@ END_TEST
 #define EPD1    BIT(23)
 #define TBI0    BIT(37)
 #define TBI1    BIT(38)
+#define DS      BIT(59)
 #define LOW_4K  TG0(0)
 #define LOW_16K TG0(2)
 #define LOW_64K TG0(1)
@@ -743,16 +744,18 @@ static u64 take(u64 from, u32 shift)
 	return to;
 }
 
-/* An address in a descriptor: its top has a place of its own in those of 64
- * KiB granules. */
-static u64 desc(u64 pa)
+/* An address in a descriptor: its top has a place of its own in those of 64 KiB
+ * granules, and with DS. */
+static u64 desc(u64 tcr, u32 shift, u64 pa)
 {
-	return (pa & GENMASK(47, 0)) | (pa >> 48) << 12;
+	if (shift == 16)
+		return (pa & GENMASK(47, 0)) | (pa >> 48) << 12;
+	return tcr & DS ? (pa & GENMASK(49, 0)) | (pa >> 50) << 8 : pa;
 }
 
 /* Let @va be @pa, a page, in the table at @table for @bits, with those below it
  * made. Nobody has set the access flag. */
-static void map_page(u64 table, u32 shift, u32 bits, u64 va, u64 pa)
+static void map_page(u64 tcr, u64 table, u32 shift, u32 bits, u64 va, u64 pa)
 {
 	u32 stride = shift - 3, levels = (bits - shift + stride - 1) / stride;
 	u64 in = va & (BIT(bits) - 1), from = table & ~(RAM_SIZE - 1);
@@ -762,7 +765,7 @@ static void map_page(u64 table, u32 shift, u32 bits, u64 va, u64 pa)
 		u64 *d = (u64 *)at(table, BIT(shift)) + i;
 
 		table = l ? take(from, shift) : ALIGN_DOWN(pa, BIT(shift));
-		*d = htole64(desc(table) | 3);
+		*d = htole64(desc(tcr, shift, table) | 3);
 	}
 }
 
@@ -791,6 +794,17 @@ static const struct {
 	{ LOW_64K | UP_64K | IPS(6), 16, 52, 0xfff8000080012abc, RAM, true },
 	{ LOW_64K | UP_64K | IPS(6), 16, 52, 0xfff8000080012abc, HIGH, true },
 	{ LOW_64K | UP_64K | IPS(6), 16, 52, 0x0007fff080012abc, HIGH, true },
+	{ LOW_4K | UP_4K | IPS(6) | DS, 12, 52, 0xfff8000080012abc, HIGH,
+	  true },
+	{ LOW_4K | UP_4K | IPS(6) | DS, 12, 52, 0x0007fff080012abc, HIGH,
+	  true },
+	{ LOW_4K | UP_4K | IPS(6) | DS, 12, 48, 0xffff800080012abc, HIGH,
+	  true },
+	{ LOW_4K | UP_4K | IPS(5) | DS, 12, 52, 0xfff8000080012abc, RAM, true },
+	{ LOW_16K | UP_16K | IPS(6) | DS, 14, 52, 0xfff8000080012abc, HIGH,
+	  true },
+	{ LOW_16K | UP_16K | IPS(6) | DS, 14, 52, 0x0007fff080012abc, HIGH,
+	  true },
 	/* Two halves that are not alike. */
 	{ LOW_16K | UP_4K | IPS(5), 12, 48, 0xffff800080012abc, RAM, true },
 	{ LOW_64K | UP_16K | IPS(5), 14, 48, 0xffff800080012abc, RAM, true },
@@ -859,7 +873,8 @@ START_TEST(translation)
 		begin_watching();
 		table = take(regimes[i].ram, shift);
 		page = take(regimes[i].ram, shift);
-		map_page(table, shift, regimes[i].bits, va, page);
+		map_page(regimes[i].tcr, table, shift, regimes[i].bits, va,
+			 page);
 		put_insn(page + (va & (BIT(shift) - 1)), 0xd538cca0);
 		translate(regimes[i].tcr, regimes[i].bits, va, table);
 		expect_read(va, regimes[i].found, i);
@@ -888,7 +903,7 @@ static void map_va(u64 page)
 	u64 table = take(RAM, 12);
 
 	if (page)
-		map_page(table, 12, 48, VA, page);
+		map_page(0, table, 12, 48, VA, page);
 	translate(LOW_4K | UP_4K | IPS(5), 48, VA, table);
 }
 
@@ -1029,8 +1044,9 @@ END_TEST
 
 /* --- lines --- */
 
-#define IRQ KVM_LINE_IRQ
-#define FIQ KVM_LINE_FIQ
+#define IRQ  KVM_LINE_IRQ
+#define FIQ  KVM_LINE_FIQ
+#define WAKE KVM_LINE_WAKE
 
 /* From one to the other: what KVM is asked, of vCPU 1. */
 static const struct {
@@ -1048,6 +1064,10 @@ static const struct {
 	{ FIQ, 0, NULL, "vm IRQ_LINE 0x10001 0" },
 	{ IRQ | FIQ, 0, "vm IRQ_LINE 0x10000 0", "vm IRQ_LINE 0x10001 0" },
 	{ IRQ | FIQ, FIQ, "vm IRQ_LINE 0x10000 0", NULL },
+	/* Nothing to one that is awake. */
+	{ 0, WAKE, NULL, NULL },
+	{ FIQ, IRQ | WAKE, "vm IRQ_LINE 0x10000 1", "vm IRQ_LINE 0x10001 0" },
+	{ IRQ | WAKE, WAKE, "vm IRQ_LINE 0x10000 0", NULL },
 };
 
 static void expect_row(size_t i)
@@ -1277,6 +1297,39 @@ START_TEST(suspending_and_waking)
 }
 END_TEST
 
+/* What waits for one that the guest has put to sleep in the GIC, too, ends its
+ * sleep in KVM; awake, it has no interrupt of that. */
+START_TEST(what_wakes)
+{
+	for (int inside = 0; inside < 2; inside++) {
+		begin_watching();
+		run_event(1, KVM_SYSTEM_EVENT_SUSPEND);
+		expect("vcpu1 RUN");
+		expect("vcpu1 MP_STATE 10");
+		if (inside) {
+			change_inside(1, WAKE);
+			expect("vcpu1 RUN");
+			expect("vm IRQ_LINE 0x10000 1");
+		} else {
+			kvm_vcpu_lines(b.k, 1, WAKE);
+			expect_end();
+			run_on(1);
+			expect("vm IRQ_LINE 0x10000 1");
+			expect("vcpu1 RUN");
+		}
+		expect_end();
+		ck_assert_int_eq(run_event(1, KVM_SYSTEM_EVENT_WAKEUP),
+				 VCPU_WOKEN);
+		forget();
+		run_on(1);
+		expect("vcpu1 " WATCH_BASE);
+		expect("vcpu1 RUN");
+		expect_end();
+		end();
+	}
+}
+END_TEST
+
 /* --- failure --- */
 
 /* All of a VM's making, with its @fail_at'th call failing. */
@@ -1411,7 +1464,7 @@ START_TEST(every_call_of_a_life_may_fail)
 		int ends;
 
 		begin();
-		map_page(RAM, 12, 48, VA, RAM + 0x1000);
+		map_page(0, RAM, 12, 48, VA, RAM + 0x1000);
 		kvm_kernel_run_area(1);
 		held = kvm_kernel_held();
 		kvm_kernel.fail_at = i;
@@ -1470,6 +1523,80 @@ START_TEST(a_guests_own_brk)
 }
 END_TEST
 
+/* DDI 0487, AArch64.TakeException: flags and DIT stay, PAN is set unless
+ * SCTLR_EL1.SPAN (bit 23) is, SSBS is SCTLR_EL1.DSSBS (bit 44); what is masked
+ * is DAIF. BTYPE, SS, IL, UAO and the like are gone. */
+START_TEST(the_state_a_brk_is_taken_in)
+{
+	static const struct {
+		u64 pstate, sctlr, taken;
+	} rows[] = {
+		{ 0x00000000, BIT(23), 0x000003c5 },
+		{ 0x00000000, 0, 0x004003c5 },
+		{ 0x00000000, BIT(23) | BIT(44), 0x000013c5 },
+		{ 0xf0000000, BIT(23), 0xf00003c5 },
+		{ 0x014003c5, BIT(23), 0x014003c5 },
+		{ 0x00001005, BIT(23), 0x000003c5 },
+		{ 0x00b00c05, BIT(23), 0x000003c5 },
+		/* AArch32's flags besides: Q, GE, E, T. */
+		{ 0x080f0230, BIT(23), 0x000003c5 },
+	};
+	static const u32 ecs[] = { 0x3c, 0x38 }; /* BRK, BKPT */
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		for (size_t e = 0; e < ARRAY_SIZE(ecs); e++) {
+			u64 *regs = kvm_kernel.regs[1];
+
+			begin_watching();
+			regs[REG_PSTATE] = rows[i].pstate;
+			regs[REG_SCTLR_EL1] = rows[i].sctlr;
+			ck_assert_int_eq(run_debug(1, ecs[e]).kind,
+					 VCPU_KICKED);
+			ck_assert_msg(regs[REG_PSTATE] == rows[i].taken,
+				      "row %zu: 0x%llx", i,
+				      (unsigned long long)regs[REG_PSTATE]);
+			ck_assert_uint_eq(regs[REG_SPSR_EL1], rows[i].pstate);
+			ck_assert_uint_eq(regs[REG_ESR_EL1], EC(ecs[e]));
+			/* It is not watched less for that. */
+			forget();
+			run_on(1);
+			expect("vcpu1 RUN");
+			expect_end();
+			end();
+		}
+}
+END_TEST
+
+/* Registers, each of which may be refused; and what no guest can throw. */
+START_TEST(debug_exits_that_fail)
+{
+	static const struct {
+		u32 ec;
+		int fail_at, code;
+	} rows[] = {
+		{ 0x3c, 2, -EBUSY }, { 0x3c, 3, -EBUSY },  { 0x3c, 4, -EBUSY },
+		{ 0x3c, 5, -EBUSY }, { 0x3c, 6, -EBUSY },  { 0x3c, 7, -EBUSY },
+		{ 0x3c, 8, -EBUSY }, { 0x3c, 9, -EBUSY },  { 0x3c, 10, -EBUSY },
+		{ 0x3c, 11, 0 },     { 0x34, 0, -EPROTO }, { 0x00, 0, -EPROTO },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct kvm_exit x;
+
+		begin_watching();
+		kvm_kernel.fail_at = rows[i].fail_at;
+		kvm_kernel.fail_with = EBUSY;
+		x = run_debug(1, rows[i].ec);
+		ck_assert_msg(x.kind == (rows[i].code ? VCPU_BROKEN
+						      : VCPU_KICKED),
+			      "row %zu", i);
+		ck_assert(!rows[i].code ||
+			  (x.code == rows[i].code && x.why[0]));
+		end();
+	}
+}
+END_TEST
+
 /* A half that is not used may be set to anything: TG1 of 0 is no granule, and
  * T1SZ is 0, as after a reset. */
 START_TEST(half_a_regime)
@@ -1478,7 +1605,7 @@ START_TEST(half_a_regime)
 
 	begin_watching();
 	table = take(RAM, 12);
-	map_page(table, 12, 39, 0x3f80012abc, RAM + 0x1000);
+	map_page(0, table, 12, 39, 0x3f80012abc, RAM + 0x1000);
 	put_insn(OTHER, 0xd538cca0);
 	translate(LOW_4K | IPS(5), 39, 0x3f80012abc, table);
 	kvm_kernel.regs[1][REG_TCR_EL1] &= ~GENMASK(31, 16);
@@ -1494,7 +1621,7 @@ START_TEST(attributes_of_tables)
 
 	begin_watching();
 	table = take(RAM, 12);
-	map_page(table, 12, 48, VA, RAM + 0x1000);
+	map_page(0, table, 12, 48, VA, RAM + 0x1000);
 	for (u32 i = 0; i < 512; i++)
 		if (((u64 *)at(table, 4096))[i])
 			((u64 *)at(table, 4096))[i] |= BIT(59);
@@ -1513,7 +1640,7 @@ START_TEST(a_table_with_52_bits)
 	begin_watching();
 	table = take(HIGH, 16);
 	page = take(HIGH, 16);
-	map_page(table, 16, 48, va, page);
+	map_page(0, table, 16, 48, va, page);
 	put_insn(page + 0x2abc, 0xd538cca0);
 	translate(LOW_64K | UP_64K | IPS(6), 48, va, table);
 	expect_read(va, true, 0);
@@ -1545,7 +1672,7 @@ START_TEST(places_after_waking)
 
 	begin_watching();
 	table = take(RAM, 12);
-	map_page(table, 12, 48, OTHER, RAM + 0x3000);
+	map_page(0, table, 12, 48, OTHER, RAM + 0x3000);
 	translate(LOW_4K | UP_4K | IPS(5), 48, OTHER, table);
 	put_insn(OTHER + 0x2000, 0xd538cca0);
 	put_insn(OTHER, 0xd503201f);
@@ -1604,8 +1731,9 @@ UNIT_MAIN("icc", creating, a_host_that_lacks_something, what_is_learnt,
 	  a_patched_instruction, many_instructions, code_that_moves, wires,
 	  a_wire_becomes_a_line, lines_before_it_enters, lines_in_the_guest,
 	  lines_of_one_that_boots, lines_of_others, lines_of_many_vcpus,
-	  resetting, suspending_and_waking, every_call_of_making_may_fail,
-	  every_call_of_a_life_may_fail, requests_for_the_sandbox,
-	  a_guests_own_brk, half_a_regime, attributes_of_tables,
-	  a_table_with_52_bits, a_mode_there_is_not, places_after_waking,
-	  a_debug_exit_with_a_gic)
+	  resetting, suspending_and_waking, what_wakes,
+	  every_call_of_making_may_fail, every_call_of_a_life_may_fail,
+	  requests_for_the_sandbox, a_guests_own_brk,
+	  the_state_a_brk_is_taken_in, debug_exits_that_fail, half_a_regime,
+	  attributes_of_tables, a_table_with_52_bits, a_mode_there_is_not,
+	  places_after_waking, a_debug_exit_with_a_gic)
