@@ -114,8 +114,8 @@ void config_print_bdf(char buf[static CONFIG_BDF_TEXT], u32 bdf);
 /* Strings are owned by the config; NULL where not given. */
 struct config {
 	/* The guest. */
-	char *kernel;  /* path; required to run */
-	char *initrd;  /* path */
+	char *kernel; /* path; required to run */
+	char *initrd; /* path */
 	char *kernel_place, *initrd_place;
 	char *cmdline; /* never NULL */
 	u32 cpus;      /* 1..512 */

@@ -34,8 +34,9 @@ enum virtio_type {
 #define VIRTIO_F_VERSION_1       BIT(32)
 #define VIRTIO_F_ACCESS_PLATFORM BIT(33)
 
-#define VIRTIO_QUEUES_MAX        33 /* 16 pairs of a network device, one for control \
-				     */
+#define VIRTIO_QUEUES_MAX                                   \
+	33 /* 16 pairs of a network device, one for control \
+	    */
 #define VIRTIO_CONFIG_MAX 256
 
 struct virtio;

@@ -203,11 +203,9 @@ static int place_gic(struct irqchip *c, struct mmio_bus *bus, struct err *e)
 	int err = mmio_bus_add(bus, &d, e);
 
 	for (u32 i = 0; !err && i < c->map->gicr_nr; i++) {
-		struct mmio_region r = {
-			"GICR", c->map->gicr[i].base,
-			c->map->gicr[i].cpus * GICR_SIZE, &gicr_mmio,
-			gicr_region(c->gic, i)
-		};
+		struct mmio_region r = { "GICR", c->map->gicr[i].base,
+					 c->map->gicr[i].cpus * GICR_SIZE,
+					 &gicr_mmio, gicr_region(c->gic, i) };
 
 		err = mmio_bus_add(bus, &r, e);
 	}

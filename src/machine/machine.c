@@ -303,8 +303,7 @@ static int build(struct machine *m, struct err *e)
 		return e->code;
 	err = power_init(m, e);
 	if (!err)
-		err = irqchip_start(m->irqchip, m->kvm, &m->bus, m->loop,
-				    e);
+		err = irqchip_start(m->irqchip, m->kvm, &m->bus, m->loop, e);
 	if (!err)
 		err = make_console(m, e);
 	if (!err)

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct message {
 	u32 devid, data;
@@ -88,7 +89,10 @@ static int line_open(void *ctx, struct msi_line *line, struct err *e)
 	l->owner = u;
 	if (loop_event_init(&l->event, u->loop, line_fired, l, e)) {
 		free(l);
-		return e->code;
+		return err_set(
+			e, e->code,
+			"eventfd: %s: raise `ulimit -n`, or give the devices fewer queues",
+			strerror(-e->code));
 	}
 	u->lines[u->nr] = l;
 	*line = (struct msi_line) { .fd = l->event.fd, .id = u->nr++ };

@@ -212,8 +212,7 @@ START_TEST(accepted)
 		  IRQCHIP_KERNEL },
 		{ "irqchip", "\"split\"", "split", FIELD(irqchip),
 		  IRQCHIP_SPLIT },
-		{ "irqchip", "\"user\"", "user", FIELD(irqchip),
-		  IRQCHIP_USER },
+		{ "irqchip", "\"user\"", "user", FIELD(irqchip), IRQCHIP_USER },
 		{ "no-reboot", "false", "false", FIELD(no_reboot), false },
 		{ "no-reboot", "true", "true", FIELD(no_reboot), true },
 	};

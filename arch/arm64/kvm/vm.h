@@ -94,9 +94,9 @@ struct kvm {
 	struct kvm_vcpu_init init; /* features every vCPU is made with */
 	struct stat_at exits, mmio_exits;
 	struct msi_table msi;
-	struct hidden_its hidden; /* with setup.stop */
+	struct hidden_its hidden;   /* with setup.stop */
 	struct icc_vectors vectors; /* with setup.gic */
-	struct vcpu vcpus[];      /* setup.cpus of them */
+	struct vcpu vcpus[];        /* setup.cpus of them */
 };
 
 /* One attribute of a device or a vCPU; 0 or -errno. */
