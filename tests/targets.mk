@@ -90,7 +90,7 @@ $(O)/tests/unit/test_devices: private ldflags += \
 
 # What the kernel does to a disk only when told to.
 blk-calls = loop_file_readv loop_file_writev loop_file_sync loop_file_allocate \
-	    calloc aligned_alloc
+	    calloc aligned_alloc virtio_queue
 $(O)/tests/unit/test_blk: private ldflags += $(blk-calls:%=-Wl,--wrap=%)
 
 # KVM's module is nothing but calls to the kernel, so it is tested anywhere: seen

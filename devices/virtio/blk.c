@@ -661,8 +661,10 @@ static void kick(void *dev, u32 i)
 	struct blk *b = dev;
 	struct blk_queue *q = &b->queues[i];
 
+	/* A vCPU may have taken mastering away since the kick was let in. */
 	q->ring = virtio_queue(b->virtio, i);
-	pop_all(q);
+	if (q->ring)
+		pop_all(q);
 }
 
 /* --- the device --- */

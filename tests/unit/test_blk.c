@@ -244,6 +244,16 @@ void *__wrap_aligned_alloc(size_t align, size_t size)
 	return no_memory() ? NULL : __real_aligned_alloc(align, size);
 }
 
+/* What another thread may do at any time: no queue is to be had any more. */
+static bool no_queue;
+
+struct virtq *__real_virtio_queue(struct virtio *v, u32 i);
+struct virtq *__wrap_virtio_queue(struct virtio *v, u32 i);
+struct virtq *__wrap_virtio_queue(struct virtio *v, u32 i)
+{
+	return no_queue ? NULL : __real_virtio_queue(v, i);
+}
+
 /* --- files --- */
 
 static int new_file(u64 size)
@@ -1782,6 +1792,30 @@ START_TEST(mastering_switched_off)
 }
 END_TEST
 
+/* Taken away between a kick and what it leads to. */
+START_TEST(mastering_switched_off_at_a_kick)
+{
+	struct spec s = { .fd = new_file(MIB) };
+	struct guest g = guest_begin(s);
+
+	check_works(&g);
+	kernel.hold = 1;
+	add(&g, g.q, IN, 0, g.data, 512, g.header);
+	driver_kick(g.q);
+	world_pass(g.w, 2);
+	ck_assert_uint_eq(kernel.held_nr, 1);
+	no_queue = g.w->no_memory = true;
+	driver_notify(g.q);
+	release_all(512);
+	world_pass(g.w, 5);
+	no_queue = g.w->no_memory = false;
+	driver_reset(g.d);
+	bind(&g, &s);
+	check_works(&g);
+	guest_end(&g);
+}
+END_TEST
+
 /* --- size --- */
 
 struct expected {
@@ -2044,6 +2078,6 @@ UNIT_MAIN("blk", features, configuration, serial_numbers, reads_and_writes,
 	  a_file_that_may_not_grow, a_full_file_system,
 	  one_interrupt_for_a_batch, a_full_queue, a_flood_of_requests,
 	  several_queues, reset_in_flight, reset_from_outside,
-	  mastering_switched_off, resized, memory_that_the_disk_cannot_reach,
-	  many_that_the_disk_cannot_reach, a_block_device,
-	  creation_fails_completely)
+	  mastering_switched_off, mastering_switched_off_at_a_kick, resized,
+	  memory_that_the_disk_cannot_reach, many_that_the_disk_cannot_reach,
+	  a_block_device, creation_fails_completely)
