@@ -14,7 +14,6 @@
 #include <belfry/pl011.h>
 
 #include <assert.h>
-#include <inttypes.h>
 #include <stdlib.h>
 
 #include "pl011_regs.h"
@@ -408,35 +407,28 @@ static const struct reg regs[] = {
 	{ "UARTPeriphID", UARTPERIPHID0, 8, 4, ANY, id_read, NULL },
 };
 
-const struct regbank pl011_bank = { regs, ARRAY_SIZE(regs), PL011_SIZE };
+const struct regbank pl011_bank = { "the registers", regs, ARRAY_SIZE(regs),
+				    PL011_SIZE };
 
 static u64 bank_read(void *dev, u64 off, u32 size)
 {
 	struct pl011 *u = dev;
-	bool ok;
 	u64 val;
 
 	lock_take(&u->lock);
-	ok = regbank_read(&pl011_bank, u, (u32)off, size, &val);
+	val = regbank_read(&pl011_bank, u, off, size, &u->faults);
 	lock_drop(&u->lock);
-	if (!ok)
-		guest_fault(&u->faults, "read of %u bytes at %#" PRIx64, size,
-			    off);
 	return val;
 }
 
 static void bank_write(void *dev, u64 off, u32 size, u64 val)
 {
 	struct pl011 *u = dev;
-	bool ok;
 
 	lock_take(&u->lock);
-	ok = regbank_write(&pl011_bank, u, (u32)off, size, val);
+	regbank_write(&pl011_bank, u, off, size, val, &u->faults);
 	settle(u);
 	lock_drop(&u->lock);
-	if (!ok)
-		guest_fault(&u->faults, "write of %u bytes at %#" PRIx64, size,
-			    off);
 }
 
 const struct mmio_ops pl011_mmio = { bank_read, bank_write };

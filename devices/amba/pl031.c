@@ -12,7 +12,6 @@
  */
 #include <belfry/pl031.h>
 
-#include <inttypes.h>
 #include <stdlib.h>
 
 #include "pl031_regs.h"
@@ -179,34 +178,27 @@ static const struct reg regs[] = {
 	{ "RTCPeriphID", RTCPERIPHID0, 8, 4, REG_32, id_read, NULL },
 };
 
-const struct regbank pl031_bank = { regs, ARRAY_SIZE(regs), PL031_SIZE };
+const struct regbank pl031_bank = { "the registers", regs, ARRAY_SIZE(regs),
+				    PL031_SIZE };
 
 static u64 bank_read(void *dev, u64 off, u32 size)
 {
 	struct pl031 *d = dev;
-	bool ok;
 	u64 val;
 
 	lock_take(&d->lock);
-	ok = regbank_read(&pl031_bank, d, (u32)off, size, &val);
+	val = regbank_read(&pl031_bank, d, off, size, &d->faults);
 	lock_drop(&d->lock);
-	if (!ok)
-		guest_fault(&d->faults, "read of %u bytes at %#" PRIx64, size,
-			    off);
 	return val;
 }
 
 static void bank_write(void *dev, u64 off, u32 size, u64 val)
 {
 	struct pl031 *d = dev;
-	bool ok;
 
 	lock_take(&d->lock);
-	ok = regbank_write(&pl031_bank, d, (u32)off, size, val);
+	regbank_write(&pl031_bank, d, off, size, val, &d->faults);
 	lock_drop(&d->lock);
-	if (!ok)
-		guest_fault(&d->faults, "write of %u bytes at %#" PRIx64, size,
-			    off);
 }
 
 const struct mmio_ops pl031_mmio = { bank_read, bank_write };

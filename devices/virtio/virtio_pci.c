@@ -321,8 +321,8 @@ static const struct reg common_regs[] = {
 	{ "queue_reset", 0x3a, 1, 2, REG_16, NULL, NULL },
 };
 
-const struct regbank virtio_common = { common_regs, ARRAY_SIZE(common_regs),
-				       COMMON_LEN };
+const struct regbank virtio_common = { "the common configuration", common_regs,
+				       ARRAY_SIZE(common_regs), COMMON_LEN };
 
 void virtio_pci_reset(struct virtio *v)
 {
@@ -378,12 +378,6 @@ static bool common_access(u64 off)
 	return off < COMMON + COMMON_LEN;
 }
 
-static void refuse(struct virtio *v, u64 off, u32 size)
-{
-	guest_fault(&v->faults, "access of %u bytes at 0x%llx", size,
-		    (unsigned long long)off);
-}
-
 static u64 bar_read(void *dev, u32 bar, u64 off, u32 size)
 {
 	struct virtio *v = dev;
@@ -391,8 +385,7 @@ static u64 bar_read(void *dev, u32 bar, u64 off, u32 size)
 
 	lock_take(&v->lock);
 	if (common_access(off)) {
-		if (!regbank_read(&virtio_common, v, (u32)off, size, &val))
-			refuse(v, off, size);
+		val = regbank_read(&virtio_common, v, off, size, &v->faults);
 	} else if (off >= DEVICE && off < NOTIFY) {
 		val = device_read(v, off - DEVICE, size);
 	} else if (off == ISR) {
@@ -409,7 +402,8 @@ static void notify(struct virtio *v, u64 off)
 	u64 i = off / 4;
 
 	if (off % 4 || i >= v->setup.queues)
-		refuse(v, NOTIFY + off, 2);
+		guest_fault(&v->faults, "a notification at 0x%llx",
+			    (unsigned long long)off);
 	else if (write(v->queues[i].kick_fd, &one, sizeof(one)) < 0)
 		return; /* 2^64 - 1 of them wait already */
 }
@@ -424,8 +418,7 @@ static void bar_write(void *dev, u32 bar, u64 off, u32 size, u64 val)
 	}
 	lock_take(&v->lock);
 	if (common_access(off)) {
-		if (!regbank_write(&virtio_common, v, (u32)off, size, val))
-			refuse(v, off, size);
+		regbank_write(&virtio_common, v, off, size, val, &v->faults);
 	} else if (off >= DEVICE && off < NOTIFY) {
 		device_write(v, off - DEVICE, size, val);
 	}

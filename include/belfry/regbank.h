@@ -8,6 +8,7 @@
 #define BELFRY_REGBANK_H
 
 #include <belfry/base.h>
+#include <belfry/log.h>
 
 /* The access sizes a register takes, in bytes, ored. */
 #define REG_8  1
@@ -29,23 +30,24 @@ struct reg {
 };
 
 struct regbank {
+	const char *of;         /* what, for messages: "the distributor" */
 	const struct reg *regs; /* ascending by @off, not overlapping */
 	size_t nr;
 	u32 len; /* bytes in the frame */
 };
 
 /*
- * One guest access of @size bytes at @off. False if the access is not one the
- * specification allows: not naturally aligned, outside the frame, of a size the
- * register does not take, or across the edge of one (*@val is then 0, nothing
- * was written). Space without a register is RAZ/WI. A read of part of a
- * register is a read of it, side effects included, as on a bus without byte
- * lanes. Calls the handler on the caller's thread.
+ * One guest access of @size bytes at @off. Space without a register is RAZ/WI.
+ * So is an access that the specification does not allow, and it is a fault: not
+ * naturally aligned, outside the frame, of a size the register does not take,
+ * or across the edge of one. A read of part of a register is a read of it, side
+ * effects included, as on a bus without byte lanes. Calls the handler on the
+ * caller's thread; the caller holds what guards the device.
  */
-bool regbank_read(const struct regbank *b, void *dev, u32 off, u32 size,
-		  u64 *val);
-bool regbank_write(const struct regbank *b, void *dev, u32 off, u32 size,
-		   u64 val);
+u64 regbank_read(const struct regbank *b, void *dev, u64 off, u32 size,
+		 struct guest_faults *f);
+void regbank_write(const struct regbank *b, void *dev, u64 off, u32 size,
+		   u64 val, struct guest_faults *f);
 
 /*
  * Index of the first malformed row, or -1. A table is never checked while the

@@ -5,6 +5,8 @@
  */
 #include <belfry/regbank.h>
 
+#include <inttypes.h>
+
 /* Which bits of which register an access covers. */
 struct lane {
 	const struct reg *reg; /* NULL: reserved space */
@@ -39,12 +41,13 @@ static const struct reg *first_above(const struct regbank *b, u32 off)
 	return lo < b->nr ? &b->regs[lo] : NULL;
 }
 
-static bool resolve(const struct regbank *b, u32 off, u32 size, struct lane *l)
+static bool resolve(const struct regbank *b, u64 at, u32 size, struct lane *l)
 {
 	const struct reg *r;
+	u32 off = (u32)at;
 
 	*l = (struct lane) { 0 };
-	if (!is_size(size) || off % size || !range_fits(off, size, b->len))
+	if (!is_size(size) || at % size || !range_fits(at, size, b->len))
 		return false;
 
 	r = first_above(b, off);
@@ -61,29 +64,29 @@ static bool resolve(const struct regbank *b, u32 off, u32 size, struct lane *l)
 	return true;
 }
 
-bool regbank_read(const struct regbank *b, void *dev, u32 off, u32 size,
-		  u64 *val)
+u64 regbank_read(const struct regbank *b, void *dev, u64 off, u32 size,
+		 struct guest_faults *f)
 {
 	struct lane l;
 
-	*val = 0;
 	if (!resolve(b, off, size, &l))
-		return false;
-	if (l.reg && l.reg->read)
-		*val = (l.reg->read(dev, l.i) & l.mask) >> l.shift;
-	return true;
+		guest_fault(f, "read of %u bytes at %#" PRIx64 " of %s", size,
+			    off, b->of);
+	else if (l.reg && l.reg->read)
+		return (l.reg->read(dev, l.i) & l.mask) >> l.shift;
+	return 0;
 }
 
-bool regbank_write(const struct regbank *b, void *dev, u32 off, u32 size,
-		   u64 val)
+void regbank_write(const struct regbank *b, void *dev, u64 off, u32 size,
+		   u64 val, struct guest_faults *f)
 {
 	struct lane l;
 
 	if (!resolve(b, off, size, &l))
-		return false;
-	if (l.reg && l.reg->write)
+		guest_fault(f, "write of %u bytes at %#" PRIx64 " of %s", size,
+			    off, b->of);
+	else if (l.reg && l.reg->write)
 		l.reg->write(dev, l.i, val << l.shift & l.mask, l.mask);
-	return true;
 }
 
 /* A register takes no access larger than itself, and takes some. */

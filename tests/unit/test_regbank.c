@@ -6,6 +6,8 @@
 #include <belfry/regbank.h>
 
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 /* A device that remembers the last call made of it. */
 struct probe {
@@ -35,6 +37,27 @@ static void probe_write(void *dev, u32 i, u64 val, u64 mask)
 	p->word[i] = reg_merge(p->word[i], val, mask);
 }
 
+static struct guest_faults faults = { .who = "probe" };
+
+/* Is the access one that is allowed? */
+static bool may_read(const struct regbank *b, struct probe *p, u64 off,
+		     u32 size, u64 *val)
+{
+	u64 before = faults.count;
+
+	*val = regbank_read(b, p, off, size, &faults);
+	return faults.count == before;
+}
+
+static bool may_write(const struct regbank *b, struct probe *p, u64 off,
+		      u32 size, u64 val)
+{
+	u64 before = faults.count;
+
+	regbank_write(b, p, off, size, val, &faults);
+	return faults.count == before;
+}
+
 #define ANY32 (REG_8 | REG_16 | REG_32)
 
 static const struct reg regs[] = {
@@ -45,7 +68,8 @@ static const struct reg regs[] = {
 	{ "MANY", 0x20, 4, 4, ANY32, probe_read, probe_write },
 };
 
-static const struct regbank bank = { regs, ARRAY_SIZE(regs), 0x40 };
+static const struct regbank bank = { "the frame", regs, ARRAY_SIZE(regs),
+				     0x40 };
 
 static const char frame[0x40 / 4][8] = {
 	/* 0x00 */ "-",    "-",    "ONLY32", "RO",
@@ -88,11 +112,11 @@ START_TEST(every_access)
 			u64 val = 1;
 			bool ok = allowed(off, sizes[s]);
 
-			ck_assert_msg(regbank_read(&bank, &p, off, sizes[s],
-						   &val) == ok,
+			ck_assert_msg(may_read(&bank, &p, off, sizes[s],
+					       &val) == ok,
 				      "read of %u at %#x", sizes[s], off);
-			ck_assert_int_eq(regbank_write(&bank, &p, off, sizes[s],
-						       ~0ull),
+			ck_assert_int_eq(may_write(&bank, &p, off, sizes[s],
+						   ~0ull),
 					 ok);
 			if (!ok) {
 				ck_assert_uint_eq(val, 0);
@@ -109,10 +133,33 @@ START_TEST(strange_sizes)
 	u64 val;
 
 	for (size_t s = 0; s < ARRAY_SIZE(sizes); s++) {
-		ck_assert(!regbank_read(&bank, &p, 0x18, sizes[s], &val));
-		ck_assert(!regbank_write(&bank, &p, 0x18, sizes[s], 0));
+		ck_assert(!may_read(&bank, &p, 0x18, sizes[s], &val));
+		ck_assert(!may_write(&bank, &p, 0x18, sizes[s], 0));
 	}
-	ck_assert(!regbank_read(&bank, &p, 0xfffffff8, 8, &val));
+	ck_assert(!may_read(&bank, &p, 0xfffffff8, 8, &val));
+	ck_assert(!may_read(&bank, &p, 0x100000018, 8, &val));
+	ck_assert(!may_write(&bank, &p, 0x100000018, 8, 0));
+	ck_assert_uint_eq(p.reads + p.writes, 0);
+}
+END_TEST
+
+/* Once for each, with the device's name in front. */
+START_TEST(faults_told)
+{
+	int fd = memfd_create("log", MFD_CLOEXEC);
+	struct probe p = { 0 };
+	char said[256] = "";
+
+	dup2(fd, STDERR_FILENO);
+	ck_assert_uint_eq(regbank_read(&bank, &p, 0x19, 2, &faults), 0);
+	regbank_write(&bank, &p, 0x40, 4, 0, &faults);
+	ck_assert_uint_eq(faults.count, 2);
+	ck_assert_int_gt(pread(fd, said, sizeof(said) - 1, 0), 0);
+	ck_assert_str_eq(
+		said,
+		"belfry: guest: probe: read of 2 bytes at 0x19 of the frame\n"
+		"belfry: guest: probe: write of 4 bytes at 0x40 of the frame\n");
+	close(fd);
 }
 END_TEST
 
@@ -121,22 +168,22 @@ START_TEST(lanes)
 	struct probe p = { .word = { 0x1122334455667788 } };
 	u64 val;
 
-	ck_assert(regbank_read(&bank, &p, 0x18, 8, &val));
+	ck_assert(may_read(&bank, &p, 0x18, 8, &val));
 	ck_assert_uint_eq(val, 0x1122334455667788);
-	ck_assert(regbank_read(&bank, &p, 0x18, 4, &val));
+	ck_assert(may_read(&bank, &p, 0x18, 4, &val));
 	ck_assert_uint_eq(val, 0x55667788);
-	ck_assert(regbank_read(&bank, &p, 0x1c, 4, &val));
+	ck_assert(may_read(&bank, &p, 0x1c, 4, &val));
 	ck_assert_uint_eq(val, 0x11223344);
-	ck_assert(regbank_write(&bank, &p, 0x1c, 4, 0xffffffffaabbccdd));
+	ck_assert(may_write(&bank, &p, 0x1c, 4, 0xffffffffaabbccdd));
 	ck_assert_uint_eq(p.mask, 0xffffffff00000000);
 	ck_assert_uint_eq(p.val, 0xaabbccdd00000000);
 	ck_assert_uint_eq(p.word[0], 0xaabbccdd55667788);
 
-	ck_assert(regbank_write(&bank, &p, 0x2e, 2, 0xdef012));
+	ck_assert(may_write(&bank, &p, 0x2e, 2, 0xdef012));
 	ck_assert_uint_eq(p.i, 3);
 	ck_assert_uint_eq(p.mask, 0xffff0000);
 	ck_assert_uint_eq(p.val, 0xf0120000);
-	ck_assert(regbank_read(&bank, &p, 0x2f, 1, &val));
+	ck_assert(may_read(&bank, &p, 0x2f, 1, &val));
 	ck_assert_uint_eq(p.i, 3);
 	ck_assert_uint_eq(val, 0xf0);
 }
@@ -147,12 +194,12 @@ START_TEST(reserved_is_raz_wi)
 	struct probe p = { .word = { 5, 5, 5, 5 } };
 	u64 val = 1;
 
-	ck_assert(regbank_read(&bank, &p, 0x30, 4, &val));
+	ck_assert(may_read(&bank, &p, 0x30, 4, &val));
 	ck_assert_uint_eq(val, 0);
-	ck_assert(regbank_write(&bank, &p, 0x30, 4, ~0ull));
-	ck_assert(regbank_read(&bank, &p, 0x10, 4, &val));
+	ck_assert(may_write(&bank, &p, 0x30, 4, ~0ull));
+	ck_assert(may_read(&bank, &p, 0x10, 4, &val));
 	ck_assert_uint_eq(val, 0);
-	ck_assert(regbank_write(&bank, &p, 0x0c, 4, ~0ull));
+	ck_assert(may_write(&bank, &p, 0x0c, 4, ~0ull));
 	ck_assert_uint_eq(p.reads + p.writes, 0);
 }
 END_TEST
@@ -165,18 +212,18 @@ START_TEST(small_registers)
 		{ "B", 2, 1, 1, REG_8, probe_read, probe_write },
 		{ "C", 3, 1, 1, REG_8, probe_read, probe_write },
 	};
-	const struct regbank b = { rows, ARRAY_SIZE(rows), 4 };
+	const struct regbank b = { "it", rows, ARRAY_SIZE(rows), 4 };
 	struct probe p = { .word = { 0x1234 } };
 	u64 val;
 
 	ck_assert_int_eq(regbank_lint(&b), -1);
-	ck_assert(regbank_read(&b, &p, 0, 2, &val));
+	ck_assert(may_read(&b, &p, 0, 2, &val));
 	ck_assert_uint_eq(val, 0x1234);
-	ck_assert(regbank_read(&b, &p, 3, 1, &val));
+	ck_assert(may_read(&b, &p, 3, 1, &val));
 	ck_assert_uint_eq(val, 0x34);
-	ck_assert(!regbank_read(&b, &p, 0, 4, &val));
-	ck_assert(!regbank_read(&b, &p, 2, 2, &val));
-	ck_assert(!regbank_write(&b, &p, 0, 1, 0));
+	ck_assert(!may_read(&b, &p, 0, 4, &val));
+	ck_assert(!may_read(&b, &p, 2, 2, &val));
+	ck_assert(!may_write(&b, &p, 0, 1, 0));
 	ck_assert_uint_eq(p.writes, 0);
 }
 END_TEST
@@ -188,8 +235,8 @@ START_TEST(lint)
 		{ "B", 8, 2, 8, REG_64, NULL, NULL },
 		{ "C", 0x18, 1, 4, REG_32, NULL, NULL },
 	};
-	const struct regbank b = { bad, ARRAY_SIZE(bad), 0x1c };
-	static const struct reg faults[] = {
+	const struct regbank b = { "it", bad, ARRAY_SIZE(bad), 0x1c };
+	static const struct reg malformed[] = {
 		{ NULL, 8, 2, 8, REG_64, NULL, NULL }, /* no name */
 		{ "B", 8, 0, 8, REG_64, NULL, NULL },  /* none */
 		{ "B", 8, 4, 3, REG_16, NULL, NULL },  /* size */
@@ -205,8 +252,8 @@ START_TEST(lint)
 
 	ck_assert_int_eq(regbank_lint(&b), -1);
 	ck_assert_int_eq(regbank_lint(&bank), -1);
-	for (size_t i = 0; i < ARRAY_SIZE(faults); i++) {
-		bad[1] = faults[i];
+	for (size_t i = 0; i < ARRAY_SIZE(malformed); i++) {
+		bad[1] = malformed[i];
 		ck_assert_msg(regbank_lint(&b) == 1, "fault %zu", i);
 	}
 	/* Overlap is the fault of the later row. */
@@ -216,5 +263,5 @@ START_TEST(lint)
 }
 END_TEST
 
-UNIT_MAIN("regbank", every_access, strange_sizes, lanes, reserved_is_raz_wi,
-	  small_registers, lint)
+UNIT_MAIN("regbank", every_access, strange_sizes, faults_told, lanes,
+	  reserved_is_raz_wi, small_registers, lint)

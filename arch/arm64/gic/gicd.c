@@ -7,8 +7,6 @@
 
 #include "gic_regs.h"
 
-#include <inttypes.h>
-
 static u64 ctlr_read(void *dev, u32 i)
 {
 	const struct gic *g = dev;
@@ -169,38 +167,27 @@ static const struct reg regs[] = {
 	{ "GICD_PIDR2", GICD_PIDR2, 1, 4, REG_32, pidr2_read, NULL },
 };
 
-const struct regbank gicd_bank = { regs, ARRAY_SIZE(regs), GICD_SIZE };
+const struct regbank gicd_bank = { "the distributor", regs, ARRAY_SIZE(regs),
+				   GICD_SIZE };
 
 static u64 dist_read(void *dev, u64 off, u32 size)
 {
 	struct gic *g = dev;
-	bool ok;
 	u64 val;
 
 	gic_lock(g);
-	ok = regbank_read(&gicd_bank, g, (u32)off, size, &val);
+	val = regbank_read(&gicd_bank, g, off, size, &g->faults);
 	gic_unlock(g);
-	if (!ok)
-		guest_fault(&g->faults,
-			    "read of %u bytes at %#" PRIx64
-			    " of the distributor",
-			    size, off);
 	return val;
 }
 
 static void dist_write(void *dev, u64 off, u32 size, u64 val)
 {
 	struct gic *g = dev;
-	bool ok;
 
 	gic_lock(g);
-	ok = regbank_write(&gicd_bank, g, (u32)off, size, val);
+	regbank_write(&gicd_bank, g, off, size, val, &g->faults);
 	gic_unlock(g);
-	if (!ok)
-		guest_fault(&g->faults,
-			    "write of %u bytes at %#" PRIx64
-			    " of the distributor",
-			    size, off);
 }
 
 const struct mmio_ops gicd_mmio = { dist_read, dist_write };

@@ -188,7 +188,8 @@ static const struct reg regs[] = {
 	{ "GICR_ICFGR0", GICR_ICFGR0, 2, 4, REG_32, config_read, config_write },
 };
 
-const struct regbank gicr_bank = { regs, ARRAY_SIZE(regs), GICR_SIZE };
+const struct regbank gicr_bank = { "a redistributor", regs, ARRAY_SIZE(regs),
+				   GICR_SIZE };
 
 /* The CPU whose frames are at *@off of the region, *@off within them. */
 static struct gic_cpu *cpu_at(const struct gicr_region *r, u64 *off)
@@ -196,24 +197,23 @@ static struct gic_cpu *cpu_at(const struct gicr_region *r, u64 *off)
 	u64 i = *off / GICR_SIZE;
 
 	*off %= GICR_SIZE;
-	return i < r->cpus ? &r->gic->cpu[r->first + i] : NULL;
+	if (i < r->cpus)
+		return &r->gic->cpu[r->first + i];
+	guest_fault(&r->gic->faults, "no redistributor has number %" PRIu64, i);
+	return NULL;
 }
 
 static u64 redist_read(void *dev, u64 off, u32 size)
 {
 	struct gic *g = ((struct gicr_region *)dev)->gic;
 	struct gic_cpu *c = cpu_at(dev, &off);
-	u64 val = 0;
-	bool ok;
+	u64 val;
 
+	if (!c)
+		return 0;
 	gic_lock(g);
-	ok = c && regbank_read(&gicr_bank, c, (u32)off, size, &val);
+	val = regbank_read(&gicr_bank, c, off, size, &g->faults);
 	gic_unlock(g);
-	if (!ok)
-		guest_fault(&g->faults,
-			    "read of %u bytes at %#" PRIx64
-			    " of a redistributor",
-			    size, off);
 	return val;
 }
 
@@ -221,16 +221,12 @@ static void redist_write(void *dev, u64 off, u32 size, u64 val)
 {
 	struct gic *g = ((struct gicr_region *)dev)->gic;
 	struct gic_cpu *c = cpu_at(dev, &off);
-	bool ok;
 
+	if (!c)
+		return;
 	gic_lock(g);
-	ok = c && regbank_write(&gicr_bank, c, (u32)off, size, val);
+	regbank_write(&gicr_bank, c, off, size, val, &g->faults);
 	gic_unlock(g);
-	if (!ok)
-		guest_fault(&g->faults,
-			    "write of %u bytes at %#" PRIx64
-			    " of a redistributor",
-			    size, off);
 }
 
 const struct mmio_ops gicr_mmio = { redist_read, redist_write };

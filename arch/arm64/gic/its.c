@@ -244,23 +244,20 @@ static const struct reg regs[] = {
 	{ "GITS_PIDR2", GITS_PIDR2, 1, 4, REG_32, pidr2_read, NULL },
 };
 
-const struct regbank its_bank = { regs, ARRAY_SIZE(regs), GITS_CONTROL_SIZE };
+const struct regbank its_bank = { "the registers", regs, ARRAY_SIZE(regs),
+				  GITS_CONTROL_SIZE };
 
 /* Nothing in the translation frame can be read. */
 static u64 its_read(void *dev, u64 off, u32 size)
 {
 	struct its *its = dev;
-	u64 val = 0;
-	bool ok;
+	u64 val;
 
 	if (off >= GITS_CONTROL_SIZE)
 		return 0;
 	its_lock(its);
-	ok = regbank_read(&its_bank, its, (u32)off, size, &val);
+	val = regbank_read(&its_bank, its, off, size, &its->faults);
 	its_unlock(its);
-	if (!ok)
-		guest_fault(&its->faults, "read of %u bytes at %#" PRIx64, size,
-			    off);
 	return val;
 }
 
@@ -268,15 +265,10 @@ static u64 its_read(void *dev, u64 off, u32 size)
 static void its_write(void *dev, u64 off, u32 size, u64 val)
 {
 	struct its *its = dev;
-	bool ok;
 
 	its_lock(its);
-	ok = off < GITS_CONTROL_SIZE &&
-	     regbank_write(&its_bank, its, (u32)off, size, val);
+	regbank_write(&its_bank, its, off, size, val, &its->faults);
 	its_unlock(its);
-	if (!ok)
-		guest_fault(&its->faults, "write of %u bytes at %#" PRIx64,
-			    size, off);
 }
 
 const struct mmio_ops its_mmio = { its_read, its_write };
