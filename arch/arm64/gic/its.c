@@ -195,16 +195,21 @@ static u64 baser_read(void *dev, u32 i)
 	       FIELD_PREP(GITS_BASER_ENTRY, ITS_ENTRY_SIZE - 1);
 }
 
+/* Memory that was never written to costs nothing, and is to stay so. */
 static void forget_devices(struct its *its)
 {
-	memset(its->dev_bits, 0, sizeof(its->dev_bits));
+	if (its->devs_written)
+		memset(its->dev_bits, 0, sizeof(its->dev_bits));
+	its->devs_written = false;
 	eventmap_clear(&its->events);
 	emit_kind(its, ITS_OP_FORGET_DEVICES);
 }
 
 static void forget_collections(struct its *its)
 {
-	memset(its->coll_cpu, 0xff, sizeof(its->coll_cpu));
+	if (its->colls_written)
+		memset(its->coll_target, 0, sizeof(its->coll_target));
+	its->colls_written = false;
 	emit_kind(its, ITS_OP_FORGET_COLLECTIONS);
 }
 
@@ -337,9 +342,9 @@ void its_reset(struct its *its)
 
 static bool setup_ok(const struct its_setup *s, struct err *e)
 {
-	if (!s->cpus || s->cpus >= COLL_UNMAPPED)
+	if (!s->cpus || s->cpus > ITS_TARGETS_MAX)
 		err_set(e, -EINVAL, "ITS: %u CPUs: it takes 1 to %u", s->cpus,
-			COLL_UNMAPPED - 1);
+			ITS_TARGETS_MAX);
 	else if (s->lpi_bits < 14 || s->lpi_bits > 16)
 		err_set(e, -EINVAL, "ITS: LPIs of %u bits: they have 14 to 16",
 			s->lpi_bits);
@@ -364,7 +369,6 @@ struct its *its_create(const struct its_setup *s, struct err *e)
 	its->lock = LOCK_INIT;
 	its->setup = *s;
 	its->faults.who = "its";
-	memset(its->coll_cpu, 0xff, sizeof(its->coll_cpu));
 	return its;
 }
 

@@ -51,9 +51,9 @@ static struct its_op op_of(const struct its_cmd *c, enum its_op_kind kind)
 
 static u32 coll_cpu(const struct its *its, u32 coll)
 {
-	u16 cpu = its->coll_cpu[coll];
+	u16 target = its->coll_target[coll];
 
-	return cpu == COLL_UNMAPPED ? ITS_NO_CPU : cpu;
+	return target ? target - 1u : ITS_NO_CPU;
 }
 
 /* A device that is mapped, and one of its events. */
@@ -100,6 +100,7 @@ void its_map_dev(struct its *its, u32 dev, u32 bits)
 
 	forget_events(its, dev);
 	its->dev_bits[dev] = (u8)bits;
+	its->devs_written = true;
 	its_emit(its, &op);
 }
 
@@ -120,7 +121,8 @@ void its_map_coll(struct its *its, u32 coll, u32 cpu)
 {
 	struct its_op op = { .kind = ITS_OP_MAPC, .coll = coll, .cpu = cpu };
 
-	its->coll_cpu[coll] = cpu == ITS_NO_CPU ? COLL_UNMAPPED : (u16)cpu;
+	its->coll_target[coll] = cpu == ITS_NO_CPU ? 0 : (u16)(cpu + 1);
+	its->colls_written = true;
 	its_emit(its, &op);
 }
 

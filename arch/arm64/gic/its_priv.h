@@ -32,15 +32,16 @@ struct its {
 	u64 baser[ITS_TABLES]; /* without what is read-only */
 	u32 last_error;
 
-	u8 dev_bits[ITS_DEVS];   /* of EventIDs; 0: not mapped */
-	u16 coll_cpu[ITS_COLLS]; /* COLL_UNMAPPED, or the target */
-	struct eventmap events;  /* by device and event */
+	u8 dev_bits[ITS_DEVS];      /* of EventIDs; 0: not mapped */
+	u16 coll_target[ITS_COLLS]; /* the CPU + 1; 0: not mapped */
+	bool devs_written, colls_written;
+	struct eventmap events; /* by device and event */
 
 	bool batch; /* the sink's begin was called */
 	u32 spent;  /* work of this turn, in commands */
 };
 
-#define COLL_UNMAPPED 0xffff
+#define ITS_TARGETS_MAX 0xfffe
 
 static inline u32 event_key(u32 dev, u32 event)
 {

@@ -58,7 +58,7 @@ static struct its_state head_of(const struct its *its)
 	for (u32 i = 0; i < ITS_DEVS; i++)
 		s.devs += its->dev_bits[i] != 0;
 	for (u32 i = 0; i < ITS_COLLS; i++)
-		s.colls += its->coll_cpu[i] != COLL_UNMAPPED;
+		s.colls += its->coll_target[i] != 0;
 	s.events = its->events.nr;
 	return s;
 }
@@ -94,9 +94,10 @@ static void save(const struct its *its, void *to)
 			*p.devs++ =
 				(struct its_dev_state) { i, its->dev_bits[i] };
 	for (u32 i = 0; i < ITS_COLLS; i++)
-		if (its->coll_cpu[i] != COLL_UNMAPPED)
-			*p.colls++ =
-				(struct its_coll_state) { i, its->coll_cpu[i] };
+		if (its->coll_target[i])
+			*p.colls++ = (struct its_coll_state) {
+				i, its->coll_target[i] - 1u
+			};
 	for (u32 i = 0; i < head.events; i++) {
 		p.events[i] = event_state(m);
 		m = eventmap_next(&its->events, m->key + 1);
