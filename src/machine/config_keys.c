@@ -111,7 +111,7 @@ const struct config_key config_keys[] = {
 	{ "rng", KEY_FLAG, FIELD(config, rng),
 	  .help = "a source of random numbers" },
 	{ "irqchip", KEY_WORD, FIELD(config, irqchip), .words = irqchips,
-	  .arg = "WORD", .initial = "kernel",
+	  .arg = "WORD", .initial = "split",
 	  .help = "KVM's, or Belfry's: the ITS (split), all of it (user)" },
 	{ "console", KEY_OUTPUT, FIELD(config, console), .arg = "PATH",
 	  .help = "append the guest's console to this file too" },

@@ -132,6 +132,9 @@ void config_settle(struct config *c)
 	list_devices(c);
 	place_devices(c);
 	qsort(c->devices, c->devices_nr, sizeof(*c->devices), by_bdf);
+	/* Where nothing sends messages an ITS costs least in the kernel. */
+	if (c->irqchip == IRQCHIP_SPLIT && !c->devices_nr)
+		c->irqchip = IRQCHIP_KERNEL;
 }
 
 void config_print_bdf(char buf[static CONFIG_BDF_TEXT], u32 bdf)

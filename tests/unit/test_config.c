@@ -76,6 +76,34 @@ static void assert_faults(const char *json, char **args, const char *expected)
 	config_fini(&c);
 }
 
+START_TEST(an_its_only_for_devices)
+{
+	static const struct {
+		char *args[3];
+		enum config_irqchip irqchip;
+	} rows[] = {
+		{ { "--rng" }, IRQCHIP_SPLIT },
+		{ { "--rng", "--irqchip=split" }, IRQCHIP_SPLIT },
+		{ { "--rng", "--irqchip=kernel" }, IRQCHIP_KERNEL },
+		{ { "--rng", "--irqchip=user" }, IRQCHIP_USER },
+		{ { "--irqchip=split" }, IRQCHIP_KERNEL },
+		{ { "--irqchip=user" }, IRQCHIP_USER },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct config c;
+		char *faults = load(&c, NULL,
+				    ARGS("--kernel", KERNEL, rows[i].args[0],
+					 rows[i].args[1], rows[i].args[2]));
+
+		ck_assert_str_eq(faults, "");
+		ck_assert_msg(c.irqchip == rows[i].irqchip, "row %zu", i);
+		free(faults);
+		config_fini(&c);
+	}
+}
+END_TEST
+
 START_TEST(defaults)
 {
 	struct config c;
@@ -99,6 +127,7 @@ START_TEST(defaults)
 	ck_assert_uint_eq(c.nets_nr, 0);
 	ck_assert_int_eq(c.hvc, HVC_OFF);
 	ck_assert(!c.rng);
+	/* split, if there were a device */
 	ck_assert_int_eq(c.irqchip, IRQCHIP_KERNEL);
 	ck_assert_uint_eq(c.devices_nr, 0);
 	ck_assert_uint_eq(c.timeout_ms, 0);
@@ -130,7 +159,7 @@ static void assert_all_keys(const char *json, char **args)
 	ck_assert_int_eq(c.steal_time, SWITCH_OFF);
 	ck_assert_int_eq(c.hvc, HVC_PTY);
 	ck_assert(c.rng);
-	ck_assert_int_eq(c.irqchip, IRQCHIP_SPLIT);
+	ck_assert_int_eq(c.irqchip, IRQCHIP_USER);
 	ck_assert_str_eq(c.console, "/dev/null");
 	ck_assert_str_eq(c.expect, "login: *$");
 	ck_assert_uint_eq(c.timeout_ms, 2500);
@@ -153,7 +182,7 @@ START_TEST(every_key)
 			"\"sve\": \"on\", \"pauth\": \"off\", \"pmu\": \"on\","
 			"\"steal-time\": \"off\", \"console\": \"/dev/null\","
 			"\"hvc\": \"pty\", \"rng\": true,"
-			"\"irqchip\": \"split\","
+			"\"irqchip\": \"user\","
 			"\"expect\": \"login: *$\", \"timeout\": 2.5,"
 			"\"no-reboot\": true, \"json-status\": true,"
 			"\"seccomp\": \"log\" }",
@@ -164,7 +193,7 @@ START_TEST(every_key)
 			     "--memory=1.5G", "--memory-backing=memfd",
 			     "--memory-prefault", "--sve=on", "--pauth=off",
 			     "--pmu=on", "--steal-time", "off", "--hvc", "pty",
-			     "--rng", "--irqchip=split", "--console",
+			     "--rng", "--irqchip=user", "--console",
 			     "/dev/null", "--expect=login: *$", "--timeout",
 			     "2.5", "--no-reboot=true", "--json-status",
 			     "--seccomp=log"));
@@ -210,8 +239,9 @@ START_TEST(accepted)
 		{ "hvc", "\"pty\"", "pty", FIELD(hvc), HVC_PTY },
 		{ "irqchip", "\"kernel\"", "kernel", FIELD(irqchip),
 		  IRQCHIP_KERNEL },
+		/* There is no device that would need it. */
 		{ "irqchip", "\"split\"", "split", FIELD(irqchip),
-		  IRQCHIP_SPLIT },
+		  IRQCHIP_KERNEL },
 		{ "irqchip", "\"user\"", "user", FIELD(irqchip), IRQCHIP_USER },
 		{ "no-reboot", "false", "false", FIELD(no_reboot), false },
 		{ "no-reboot", "true", "true", FIELD(no_reboot), true },
@@ -1541,12 +1571,12 @@ START_TEST(places_shared_with_wanted)
 }
 END_TEST
 
-UNIT_MAIN("config", defaults, every_key, accepted, rejected, rejected_options,
-	  lengths, empty_cmdline_is_one, keys_and_documents, arguments,
-	  kernel_is_required, options_override_the_file,
-	  paths_start_beside_the_file, files, no_permission,
-	  gigantic_pages_need_gigabytes, all_at_once, every_group_key,
-	  group_defaults, made_macs, group_values_accepted,
+UNIT_MAIN("config", an_its_only_for_devices, defaults, every_key, accepted,
+	  rejected, rejected_options, lengths, empty_cmdline_is_one,
+	  keys_and_documents, arguments, kernel_is_required,
+	  options_override_the_file, paths_start_beside_the_file, files,
+	  no_permission, gigantic_pages_need_gigabytes, all_at_once,
+	  every_group_key, group_defaults, made_macs, group_values_accepted,
 	  group_values_rejected, group_shapes, group_options,
 	  options_add_to_the_file, too_many, disks, disk_sizes,
 	  places_of_values, disks_start_beside_the_file, files_for_two_things,

@@ -335,13 +335,17 @@ END_TEST
 START_TEST(fdt_has_no_memory_for_a_hidden_its)
 {
 	static const struct {
-		char *irqchip, *steal_time;
+		char *irqchip, *steal_time, *rng;
 		u32 size;
 	} rows[] = {
-		{ "--irqchip=kernel", "--steal-time=off", 0x20000000 },
-		{ "--irqchip=split", "--steal-time=off", 0x1fed0000 },
-		{ "--irqchip=kernel", "--steal-time=on", 0x1fff0000 },
-		{ "--irqchip=split", "--steal-time=on", 0x1fec0000 },
+		{ "--irqchip=kernel", "--steal-time=off", "--rng", 0x20000000 },
+		{ "--irqchip=split", "--steal-time=off", "--rng", 0x1fed0000 },
+		{ "--irqchip=user", "--steal-time=off", "--rng", 0x20000000 },
+		{ "--irqchip=kernel", "--steal-time=on", "--rng", 0x1fff0000 },
+		{ "--irqchip=split", "--steal-time=on", "--rng", 0x1fec0000 },
+		/* Nor is there one where no device could use it. */
+		{ "--irqchip=split", "--steal-time=off", "--rng=false",
+		  0x20000000 },
 	};
 
 	make_image();
@@ -352,7 +356,8 @@ START_TEST(fdt_has_no_memory_for_a_hidden_its)
 		struct said said = { .out = "" };
 
 		ck_assert_int_eq(BELFRY(&said, "fdt", "--kernel", IMAGE,
-					rows[i].irqchip, rows[i].steal_time),
+					rows[i].irqchip, rows[i].steal_time,
+					rows[i].rng),
 				 STATUS_OK);
 		ck_assert_msg(memmem(said.out, sizeof(said.out), reg,
 				     sizeof(reg)),
