@@ -33,8 +33,9 @@ bool appears(const char *path);
 
 /* Give eth0 its addresses; again, after its driver came back. */
 bool card_up(void);
-/* A stream of @bytes in each direction, to and from the other end of eth0,
- * beside what else is done. */
+/* A stream of @bytes in each direction, to and from the other end of eth0. */
+bool stream_run(bool ipv6, u64 bytes);
+/* The same, once it is connected, beside what else is done; and said. */
 struct stream *stream_start(bool ipv6, u64 bytes);
 bool stream_end(struct stream *s);
 

@@ -136,6 +136,7 @@ static int dial(bool ipv6)
 
 struct stream {
 	pthread_t thread;
+	int fd;
 	bool ipv6, ok;
 	u64 bytes;
 	struct exchange x;
@@ -144,13 +145,20 @@ struct stream {
 static void *run_stream(void *arg)
 {
 	struct stream *s = arg;
-	int fd = dial(s->ipv6);
 
-	s->ok = fd >= 0 && (exchange(fd, true, s->bytes, &s->x) ||
-			    wrong("%s: %s", peers[s->ipv6], s->x.why));
-	if (fd >= 0)
-		close(fd);
+	s->ok = s->fd >= 0 && (exchange(s->fd, true, s->bytes, &s->x) ||
+			       wrong("%s: %s", peers[s->ipv6], s->x.why));
+	if (s->fd >= 0)
+		close(s->fd);
 	return NULL;
+}
+
+bool stream_run(bool ipv6, u64 bytes)
+{
+	struct stream s = { .fd = dial(ipv6), .ipv6 = ipv6, .bytes = bytes };
+
+	run_stream(&s);
+	return s.ok;
 }
 
 struct stream *stream_start(bool ipv6, u64 bytes)
@@ -159,6 +167,7 @@ struct stream *stream_start(bool ipv6, u64 bytes)
 
 	if (!s)
 		abort();
+	s->fd = dial(ipv6);
 	s->ipv6 = ipv6;
 	s->bytes = bytes;
 	if (pthread_create(&s->thread, NULL, run_stream, s))
