@@ -67,5 +67,7 @@ bool test_tcp(const char *arg);
 bool test_rng(const char *arg);
 bool test_rebind(const char *arg);
 bool test_tasks(const char *arg);
+bool test_hotplug(const char *arg);
+bool test_affinity(const char *arg);
 
 #endif

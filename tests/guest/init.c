@@ -172,8 +172,10 @@ static const struct {
 	{ "reboot-loaded", test_reboot_loaded }, /* reboot while writing */
 	{ "tcp", test_tcp },                     /* N MiB each way */
 	{ "rng", test_rng },
-	{ "rebind", test_rebind }, /* each device's driver N times */
-	{ "tasks", test_tasks },   /* to be measured */
+	{ "rebind", test_rebind },     /* each device's driver N times */
+	{ "tasks", test_tasks },       /* to be measured */
+	{ "hotplug", test_hotplug },   /* CPUs, N times */
+	{ "affinity", test_affinity }, /* of interrupts, N times */
 };
 
 static void mount_all(void)
