@@ -69,5 +69,6 @@ bool test_rebind(const char *arg);
 bool test_tasks(const char *arg);
 bool test_hotplug(const char *arg);
 bool test_affinity(const char *arg);
+bool test_kexec(const char *arg);
 
 #endif

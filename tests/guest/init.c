@@ -176,6 +176,7 @@ static const struct {
 	{ "tasks", test_tasks },       /* to be measured */
 	{ "hotplug", test_hotplug },   /* CPUs, N times */
 	{ "affinity", test_affinity }, /* of interrupts, N times */
+	{ "kexec", test_kexec },       /* the same kernel N times */
 };
 
 static void mount_all(void)
