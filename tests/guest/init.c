@@ -133,6 +133,13 @@ static bool test_panic(const char *arg)
 	_exit(3);
 }
 
+/* A crash that an operator asks for. */
+static bool test_sysrq_c(const char *arg)
+{
+	file_put("/proc/sysrq-trigger", "c");
+	return wrong("nothing happened");
+}
+
 static bool test_hang(const char *arg)
 {
 	say("hanging");
@@ -147,6 +154,7 @@ static const struct {
 	{ "hello", test_hello },   /* say so */
 	{ "reboot", test_reboot }, /* as often as one answers yes */
 	{ "panic", test_panic },
+	{ "sysrq-c", test_sysrq_c },
 	{ "hang", test_hang },
 	{ "echo", test_echo },   /* give back lines, up to "quit" */
 	{ "count", test_count }, /* the same, only counting them */
