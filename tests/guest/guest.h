@@ -70,5 +70,6 @@ bool test_tasks(const char *arg);
 bool test_hotplug(const char *arg);
 bool test_affinity(const char *arg);
 bool test_kexec(const char *arg);
+bool test_pmu_irq(const char *arg);
 
 #endif

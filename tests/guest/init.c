@@ -185,6 +185,7 @@ static const struct {
 	{ "hotplug", test_hotplug },   /* CPUs, N times */
 	{ "affinity", test_affinity }, /* of interrupts, N times */
 	{ "kexec", test_kexec },       /* the same kernel N times */
+	{ "pmu-irq", test_pmu_irq },
 };
 
 static void mount_all(void)

@@ -2,15 +2,18 @@
  * The clock, sleep, and the counters, seen from the guest's programs.
  */
 #include "guest.h"
+#include "irqs.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/perf_event.h>
 #include <linux/rtc.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -110,7 +113,7 @@ static void on_overflow(int sig)
 	overflows++;
 }
 
-static int open_cycles(bool sampling)
+static int open_cycles(u64 period)
 {
 	struct perf_event_attr a = {
 		.type = PERF_TYPE_HARDWARE,
@@ -120,8 +123,10 @@ static int open_cycles(bool sampling)
 		.exclude_kernel = 1,
 	};
 
-	if (sampling) {
-		a.sample_period = 1000000;
+	if (period) {
+		a.disabled = 1;
+		a.sample_period = period;
+		a.sample_type = PERF_SAMPLE_IP;
 		a.wakeup_events = 1;
 	}
 	return (int)syscall(SYS_perf_event_open, &a, 0, -1, -1,
@@ -136,7 +141,7 @@ static void work(void)
 
 static bool cycles_count(void)
 {
-	int fd = open_cycles(false);
+	int fd = open_cycles(0);
 	u64 n = 0;
 
 	if (fd < 0)
@@ -151,13 +156,14 @@ static bool cycles_count(void)
 /* An overflow is an interrupt, and here a signal. */
 static bool overflows_come(void)
 {
-	int fd = open_cycles(true);
+	int fd = open_cycles(1000000);
 
 	if (fd < 0)
 		return wrong("perf_event_open: %s", strerror(errno));
 	signal(SIGIO, on_overflow);
 	fcntl(fd, F_SETFL, O_ASYNC);
 	fcntl(fd, F_SETOWN, getpid());
+	ioctl(fd, PERF_EVENT_IOC_ENABLE, 0);
 	work();
 	close(fd);
 	return overflows > 0 || wrong("no overflow interrupt");
@@ -166,4 +172,98 @@ static bool overflows_come(void)
 bool test_pmu(const char *arg)
 {
 	return cycles_count() && overflows_come();
+}
+
+/* --- interrupts of counters --- */
+
+#define PERIOD  200000ull /* cycles */
+#define SAMPLES 64        /* to wait for */
+#define PAGES   16        /* of the ring that samples go to; a power of two */
+
+struct ring {
+	struct perf_event_mmap_page *page;
+	size_t size, page_size;
+};
+
+static bool ring_map(struct ring *r, int fd)
+{
+	void *p;
+
+	r->page_size = (size_t)sysconf(_SC_PAGESIZE);
+	r->size = PAGES * r->page_size;
+	p = mmap(NULL, r->page_size + r->size, PROT_READ | PROT_WRITE,
+		 MAP_SHARED, fd, 0);
+	r->page = p;
+	return p != MAP_FAILED || wrong("mmap: %s", strerror(errno));
+}
+
+/* All samples so far, if nothing was lost. */
+static u64 ring_samples(const struct ring *r)
+{
+	const u8 *data = (const u8 *)r->page + r->page_size;
+	u64 end = __atomic_load_n(&r->page->data_head, __ATOMIC_ACQUIRE);
+	u64 n = 0;
+
+	for (u64 at = 0; at + 8 <= MIN(end, r->size);) {
+		const struct perf_event_header *h = (const void *)(data + at);
+
+		n += h->type == PERF_RECORD_SAMPLE;
+		at += MAX(h->size, sizeof(*h));
+	}
+	return n;
+}
+
+static bool work_on(int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	return !sched_setaffinity(0, sizeof(set), &set) ||
+	       wrong("CPU %d: %s", cpu, strerror(errno));
+}
+
+/* Each overflow is an interrupt, and a sample; there are no more of these than
+ * cycles allow. An interrupt may find that the kernel has seen to it already.
+ */
+static bool samples_come(int cpu)
+{
+	struct irqs pmu = irqs_find("arm-pmu*");
+	u64 came, samples = 0, cycles = 0;
+	struct ring r = { 0 };
+	int fd;
+
+	if (!work_on(cpu))
+		return false;
+	fd = open_cycles(PERIOD);
+	if (fd < 0)
+		return wrong("perf_event_open: %s", strerror(errno));
+	if (!ring_map(&r, fd))
+		return false;
+	came = irqs_count(&pmu, cpu);
+	ioctl(fd, PERF_EVENT_IOC_ENABLE, 0);
+	for (int i = 0; i < 100 && samples < SAMPLES; i++) {
+		work();
+		samples = ring_samples(&r);
+	}
+	ioctl(fd, PERF_EVENT_IOC_DISABLE, 0);
+	came = irqs_count(&pmu, cpu) - came;
+	if (read(fd, &cycles, sizeof(cycles)) != sizeof(cycles))
+		wrong("read: %s", strerror(errno));
+	samples = ring_samples(&r);
+	munmap(r.page, r.page_size + r.size);
+	close(fd);
+	say("CPU %d: %llu cycles, %llu samples, %llu interrupts", cpu,
+	    (unsigned long long)cycles, (unsigned long long)samples,
+	    (unsigned long long)came);
+	return samples >= SAMPLES && samples <= cycles / PERIOD + 1 &&
+	       came >= samples && came <= samples + samples / 4;
+}
+
+bool test_pmu_irq(const char *arg)
+{
+	for (int i = 0; i < sysconf(_SC_NPROCESSORS_ONLN); i++)
+		if (!samples_come(i))
+			return wrong("CPU %d's do not come as they should", i);
+	return true;
 }
