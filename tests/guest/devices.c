@@ -428,3 +428,51 @@ bool test_rebind(const char *arg)
 	}
 	return ok;
 }
+
+/* --- drivers that are unloaded and loaded --- */
+
+static bool reload(const char *module, const char *path)
+{
+	return module_remove(module) &&
+	       (access(path, F_OK) || wrong("%s is still there", path)) &&
+	       module_insert(module) && appears(path);
+}
+
+/* A module that is in use stays, so the disk's goes between writes. */
+static bool reload_disk(int rounds)
+{
+	static struct writer w[WRITERS];
+	bool ok = true;
+
+	for (int i = 0; ok && i < rounds; i++) {
+		u64 goal = all_writes(w) + 50;
+
+		start_writers(w);
+		while (all_writes(w) < goal)
+			usleep(1000);
+		stop_writers(w);
+		ok = reload("virtio_blk", DISK) && check_blocks(w);
+	}
+	return ok;
+}
+
+/* A card's does not. A stream that is under way must arrive whole. */
+static bool reload_card(int rounds)
+{
+	struct stream *s;
+	bool ok = card_up();
+
+	s = stream_start(false, (u64)rounds * MIB / 4);
+	for (int i = 0; ok && i < rounds; i++) {
+		usleep(100000);
+		ok = reload("virtio_net", "/sys/class/net/eth0") && card_up();
+	}
+	return stream_end(s) && ok;
+}
+
+/* The drivers of the disk, and of the card if there is one, N times. */
+bool test_modprobe(const char *arg)
+{
+	return appears(DISK) && reload_disk(atoi(arg)) &&
+	       (access("/sys/class/net/eth0", F_OK) || reload_card(atoi(arg)));
+}

@@ -30,6 +30,9 @@ bool load_modules(void);
 bool switch_root(const char *device, const char *init);
 /* Wait until @path is there. */
 bool appears(const char *path);
+/* One of them, by its name, again; it was there and is not in use. */
+bool module_insert(const char *name);
+bool module_remove(const char *name);
 
 /* Give eth0 its addresses; again, after its driver came back. */
 bool card_up(void);
@@ -71,5 +74,6 @@ bool test_hotplug(const char *arg);
 bool test_affinity(const char *arg);
 bool test_kexec(const char *arg);
 bool test_pmu_irq(const char *arg);
+bool test_modprobe(const char *arg);
 
 #endif

@@ -184,6 +184,7 @@ static const struct {
 	{ "tasks", test_tasks },       /* to be measured */
 	{ "hotplug", test_hotplug },   /* CPUs, N times */
 	{ "affinity", test_affinity }, /* of interrupts, N times */
+	{ "modprobe", test_modprobe }, /* each device's driver N times */
 	{ "kexec", test_kexec },       /* the same kernel N times */
 	{ "pmu-irq", test_pmu_irq },
 };

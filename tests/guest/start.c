@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -54,6 +55,31 @@ bool load_modules(void)
 			ok = load_module(g.gl_pathv[i]);
 	globfree(&g);
 	return ok;
+}
+
+bool module_insert(const char *name)
+{
+	char pattern[64];
+	bool ok;
+	glob_t g;
+
+	snprintf(pattern, sizeof(pattern), "/modules/*-%s.ko*", name);
+	ok = glob(pattern, 0, NULL, &g) ? wrong("no module %s", name)
+					: load_module(g.gl_pathv[0]);
+	globfree(&g);
+	return ok;
+}
+
+/* What used it may be leaving only now. */
+bool module_remove(const char *name)
+{
+	for (int ms = 0; syscall(SYS_delete_module, name, O_NONBLOCK);
+	     ms += 10) {
+		if (errno != EAGAIN || ms > 10000)
+			return wrong("%s: %s", name, strerror(errno));
+		usleep(10000);
+	}
+	return true;
 }
 
 bool appears(const char *path)
