@@ -75,5 +75,6 @@ bool test_affinity(const char *arg);
 bool test_kexec(const char *arg);
 bool test_pmu_irq(const char *arg);
 bool test_modprobe(const char *arg);
+bool test_scribble_gic(const char *arg);
 
 #endif

@@ -187,6 +187,7 @@ static const struct {
 	{ "modprobe", test_modprobe }, /* each device's driver N times */
 	{ "kexec", test_kexec },       /* the same kernel N times */
 	{ "pmu-irq", test_pmu_irq },
+	{ "scribble-gic", test_scribble_gic }, /* for N seconds */
 };
 
 static void mount_all(void)
