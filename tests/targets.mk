@@ -93,6 +93,13 @@ blk-calls = loop_file_readv loop_file_writev loop_file_sync loop_file_allocate \
 	    calloc aligned_alloc virtio_queue
 $(O)/tests/unit/test_blk: private ldflags += $(blk-calls:%=-Wl,--wrap=%)
 
+# What lends devices is nothing but calls to the kernel, which is one of ours.
+# It is named here for it to come before the other one in $(fakes).
+vfio-calls = ioctl open
+vfio-tests = $(O)/tests/unit/test_iommufd
+$(vfio-tests): $(O)/tests/unit/fakes/vfio_kernel.o
+$(vfio-tests): private ldflags += $(vfio-calls:%=-Wl,--wrap=%)
+
 # KVM's module is nothing but calls to the kernel, so it is tested anywhere: seen
 # through arm64's headers, against a kernel of ours.
 kvm-calls = ioctl mmap open calloc

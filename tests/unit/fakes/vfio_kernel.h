@@ -1,0 +1,52 @@
+/*
+ * The kernel's side of iommufd, as the unit tests of our side see it:
+ * ioctl and open of the program under test end here (ld --wrap), are written
+ * down, answered, and fail when told to.
+ *
+ * Structures are read byte by byte, by a table that is written after the
+ * kernel's headers and not after ours. There is one, as there is one kernel.
+ * Descriptors are real, so what leaks shows in /proc.
+ */
+#ifndef BELFRY_TESTS_VFIO_KERNEL_H
+#define BELFRY_TESTS_VFIO_KERNEL_H
+
+#include <belfry/base.h>
+
+#define KERNEL_LINES 256
+#define KERNEL_LINE  192
+
+struct vfio_kernel {
+	/* To be set before a call. */
+	int fail_at;   /* the how many'th call does, from 1 */
+	int fail_with; /* errno */
+	/* IOMMU_GET_HW_INFO says so. */
+	u32 hw_type;
+	/* IOMMU_HWPT_INVALIDATE: how many it says it did, -1: what it was told
+	 */
+	int invalidated;
+	/* IOMMU_IOAS_IOVA_RANGES: there are so many, 0x1000 bytes each 0x10000.
+	 */
+	u32 ranges;
+
+	/* What came of it. */
+	int calls;                            /* so far */
+	char failed[KERNEL_LINE];             /* the one that did */
+	char line[KERNEL_LINES][KERNEL_LINE]; /* every call, as text */
+	int lines;
+};
+
+extern struct vfio_kernel vfio_kernel;
+
+/* A new kernel: an SMMUv3, nothing fails, nothing written down. */
+void vfio_kernel_reset(void);
+/* Forget what was written down. */
+void vfio_kernel_forget(void);
+/* Descriptors this process has, plus mappings of devices. */
+int vfio_kernel_held(void);
+
+/* The lines written down from *@at on are those listed up to NULL. */
+void vfio_kernel_expect(int *at, ...);
+/* And there are no more. */
+void vfio_kernel_expect_end(int at);
+
+#endif
