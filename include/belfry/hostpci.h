@@ -1,0 +1,86 @@
+/*
+ * The host's PCI functions as sysfs tells of them: who has one, what its IOMMU
+ * keeps together with it, what addresses are reserved, and which SMMU and ITS
+ * are its. Opens no device and changes nothing; @sys is where sysfs is
+ * ("/sys").
+ *
+ * Linux Documentation/ABI/testing/sysfs-{bus-pci,kernel-iommu_groups,
+ * class-iommu}. For the ITS the host's device tree, or its IORT (Arm DEN 0049).
+ */
+#ifndef BELFRY_HOSTPCI_H
+#define BELFRY_HOSTPCI_H
+
+#include <belfry/base.h>
+#include <belfry/err.h>
+
+/* "0000:01:00.0", as Linux writes it; domains can have eight digits. */
+#define HOSTPCI_NAME 20
+
+/*
+ * The name of the function that a person meant: the domain may be left out, as
+ * lspci does, and letters be capitals. -EINVAL and a message if it is none.
+ */
+MUST_CHECK int hostpci_name(const char *text, char name[static HOSTPCI_NAME],
+			    struct err *e);
+
+struct hostpci {
+	char name[HOSTPCI_NAME];
+	u16 vendor, device;
+	u32 class;       /* PCI's: 0x020000 is a network card */
+	char driver[32]; /* "": none has it */
+	/* What VFIO calls it ("vfio0"), "" if it does not have it; and whether
+	 * this kernel lends it by that name, in /dev/vfio/devices. */
+	char cdev[32];
+	bool has_cdev;
+	int group;       /* its IOMMU's, -1: no IOMMU translates for it */
+	char iommu[64];  /* "smmu3.0x0000000009050000"; "": not known */
+	char resets[64]; /* "flr bus", best first; "": not without others */
+};
+
+/* -ENODEV and a message if there is no @name, as hostpci_name makes it. */
+MUST_CHECK int hostpci_look(struct hostpci *d, const char *sys,
+			    const char *name, struct err *e);
+
+#define HOSTPCI_MEMBERS_MAX 32
+#define HOSTPCI_REGIONS_MAX 32
+
+struct hostpci_region {
+	u64 start, last; /* inclusive */
+	char type[20];   /* "msi", "direct", "reserved" and others */
+};
+
+/* What the IOMMU cannot tell apart, and so goes to one guest or none. */
+struct hostpci_group {
+	/* In order. There may be more than have room: @nr counts all. */
+	u32 nr;
+	char member[HOSTPCI_MEMBERS_MAX][HOSTPCI_NAME];
+	/* Addresses that the members cannot have memory at. */
+	u32 regions;
+	struct hostpci_region region[HOSTPCI_REGIONS_MAX];
+};
+
+MUST_CHECK int hostpci_group(struct hostpci_group *g, const char *sys,
+			     int group, struct err *e);
+
+/* The window that interrupts go to, NULL if there is none. sysfs does not tell
+ * if it is one that the kernel maps at will, or one of the hardware's. */
+const struct hostpci_region *hostpci_msi_window(const struct hostpci_group *g);
+
+/*
+ * The driver that keeps @d's group from being lent: that of a member that is
+ * neither VFIO's nor one that leaves DMA alone. False if none does. @who,
+ * @driver: the member, and what has it.
+ */
+bool hostpci_held_by(const struct hostpci *d, const char *sys,
+		     char who[static HOSTPCI_NAME], char driver[static 32]);
+
+/*
+ * The ITS that @d's messages go to, in the firmware's words ("intc@8000000/
+ * its@8080000", "ITS 0"): equal names are one ITS. False if it does not tell,
+ * or not to us: an IORT is for root alone.
+ */
+#define HOSTPCI_ITS 64
+bool hostpci_its(const struct hostpci *d, const char *sys,
+		 char its[static HOSTPCI_ITS]);
+
+#endif

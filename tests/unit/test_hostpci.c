@@ -1,0 +1,474 @@
+/*
+ * PCI functions of a host that is a directory tree: names, who has them, their
+ * groups, and which ITS is theirs by a device tree and by an IORT.
+ */
+#include "fakes/sysfs_tree.h"
+#include "unit.h"
+
+#include <belfry/hostpci.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#define FUNCTION "0000:01:00.0"
+
+START_TEST(names)
+{
+	static const struct {
+		const char *text, *name;
+	} rows[] = {
+		{ "0000:01:00.0", "0000:01:00.0" },
+		{ "01:00.0", "0000:01:00.0" },
+		{ "1:2.7", "0000:01:02.7" },
+		{ "aBc:fE:1f.3", "0abc:fe:1f.3" },
+		{ "10000:e1:00.0", "10000:e1:00.0" },
+		{ "ffffffff:ff:1f.7", "ffffffff:ff:1f.7" },
+		{ "", NULL },
+		{ "igb", NULL },
+		{ "01:00", NULL },
+		{ "01:00.", NULL },
+		{ ":00.0", NULL },
+		{ "01:20.0", NULL },
+		{ "01:00.8", NULL },
+		{ "01:00.00", NULL },
+		{ "01:00.0 ", NULL },
+		{ " 01:00.0", NULL },
+		{ "100:00.0", NULL },
+		{ "123456789:01:00.0", NULL },
+		{ "0:0000:01:00.0", NULL },
+		{ "0\x11:00.0", NULL },
+		{ "0000:01:00.g", NULL },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		char name[HOSTPCI_NAME] = "";
+		struct err e = { 0 };
+		int err = hostpci_name(rows[i].text, name, &e);
+
+		if (rows[i].name) {
+			ck_assert_msg(!err, "%s", e.msg);
+			ck_assert_str_eq(name, rows[i].name);
+		} else {
+			ck_assert_int_eq(err, -EINVAL);
+			ck_assert_ptr_nonnull(strstr(e.msg, "`lspci -D`"));
+		}
+	}
+}
+END_TEST
+
+static void look(struct hostpci *d, const char *name)
+{
+	struct err e = { 0 };
+
+	ck_assert_msg(!hostpci_look(d, tree(), name, &e), "%s", e.msg);
+}
+
+START_TEST(functions)
+{
+	struct err e = { 0 };
+	struct hostpci d;
+
+	tree_init();
+	tree_function("", FUNCTION, 17, "vfio-pci");
+	tree_lend(FUNCTION, "vfio3");
+	look(&d, FUNCTION);
+	ck_assert_str_eq(d.name, FUNCTION);
+	ck_assert_uint_eq(d.vendor, 0x8086);
+	ck_assert_uint_eq(d.device, 0x10c9);
+	ck_assert_uint_eq(d.class, 0x020000);
+	ck_assert_str_eq(d.driver, "vfio-pci");
+	ck_assert_str_eq(d.cdev, "vfio3");
+	ck_assert(d.has_cdev);
+	ck_assert_int_eq(d.group, 17);
+	ck_assert_str_eq(d.iommu, "smmu3.0x0000000009050000");
+	ck_assert_str_eq(d.resets, "flr bus");
+
+	tree_remove("bus/pci/devices/" FUNCTION "/vfio-dev/vfio3/dev");
+	look(&d, FUNCTION);
+	ck_assert_str_eq(d.cdev, "vfio3");
+	ck_assert(!d.has_cdev);
+
+	ck_assert_int_eq(hostpci_look(&d, tree(), "0000:02:00.0", &e), -ENODEV);
+	ck_assert_ptr_nonnull(strstr(e.msg, "device 0000:02:00.0: "));
+	tree_fini();
+}
+END_TEST
+
+/* What is not there is empty. */
+START_TEST(a_function_with_nothing)
+{
+	struct hostpci d;
+
+	tree_init();
+	tree_put("bus/pci/devices/" FUNCTION "/vendor", "");
+	memset(&d, 0xff, sizeof(d));
+	look(&d, FUNCTION);
+	ck_assert(!d.vendor && !d.device && !d.class);
+	ck_assert(!*d.driver && !*d.cdev && !*d.iommu && !*d.resets);
+	ck_assert(!d.has_cdev);
+	ck_assert_int_eq(d.group, -1);
+	tree_fini();
+}
+END_TEST
+
+/* --- groups --- */
+
+START_TEST(groups)
+{
+	const struct hostpci_region *msi;
+	struct err e = { 0 };
+	struct hostpci_group g;
+
+	tree_init();
+	tree_function("", "0000:02:00.1", 3, "");
+	tree_function("", "0000:02:00.0", 3, "");
+	tree_function("", FUNCTION, 4, "");
+	tree_put("kernel/iommu_groups/3/reserved_regions",
+		 "0x0000000000000000 0x0000000000000fff direct\n"
+		 "0x0000000008000000 0x00000000080fffff msi\n"
+		 "nonsense\n"
+		 "0x000000fffd000000 0xffffffffffffffff reserved\n");
+	ck_assert_int_eq(hostpci_group(&g, tree(), 3, &e), 0);
+	ck_assert_uint_eq(g.nr, 2);
+	ck_assert_str_eq(g.member[0], "0000:02:00.0");
+	ck_assert_str_eq(g.member[1], "0000:02:00.1");
+	ck_assert_uint_eq(g.regions, 3);
+	ck_assert_str_eq(g.region[0].type, "direct");
+	ck_assert_uint_eq(g.region[0].last, 0xfff);
+	ck_assert_uint_eq(g.region[2].start, 0xfffd000000);
+	ck_assert_uint_eq(g.region[2].last, ~0ull);
+	msi = hostpci_msi_window(&g);
+	ck_assert(msi && msi->start == 0x8000000 && msi->last == 0x80fffff);
+
+	ck_assert_int_eq(hostpci_group(&g, tree(), 4, &e), 0);
+	ck_assert(g.nr == 1 && !g.regions && !hostpci_msi_window(&g));
+	ck_assert_int_eq(hostpci_group(&g, tree(), 5, &e), -ENOENT);
+	ck_assert_ptr_nonnull(strstr(e.msg, "kernel/iommu_groups/5/devices: "));
+	tree_fini();
+}
+END_TEST
+
+/* More than have room: all are counted, and none of them is written. */
+START_TEST(large_groups)
+{
+	struct {
+		struct hostpci_group g;
+		u64 after;
+	} room = { .after = 0x123456789abcdef0 };
+	char regions[HOSTPCI_REGIONS_MAX * 40 + 80] = "", name[HOSTPCI_NAME];
+	struct err e = { 0 };
+
+	tree_init();
+	for (int i = 0; i < HOSTPCI_MEMBERS_MAX + 3; i++) {
+		snprintf(name, sizeof(name), "0000:01:%02x.%x", i / 8, i % 8);
+		tree_function("", name, 3, "");
+		if (i <= HOSTPCI_REGIONS_MAX)
+			snprintf(regions + strlen(regions), 40,
+				 "0x%x 0x%x reserved\n", i * 2, i * 2 + 1);
+	}
+	tree_put("kernel/iommu_groups/3/reserved_regions", regions);
+	ck_assert_int_eq(hostpci_group(&room.g, tree(), 3, &e), 0);
+	ck_assert_uint_eq(room.g.nr, HOSTPCI_MEMBERS_MAX + 3);
+	ck_assert_str_eq(room.g.member[HOSTPCI_MEMBERS_MAX - 1],
+			 "0000:01:03.7");
+	ck_assert_uint_eq(room.g.regions, HOSTPCI_REGIONS_MAX);
+	ck_assert_uint_eq(room.after, 0x123456789abcdef0);
+	tree_fini();
+}
+END_TEST
+
+START_TEST(who_holds_a_group)
+{
+	static const struct {
+		const char *driver;
+		bool holds;
+	} rows[] = {
+		{ "", false },
+		{ "vfio-pci", false },
+		{ "mlx5_vfio_pci", false },
+		{ "pcieport", false },
+		{ "pci-stub", false },
+		{ "igb", true },
+		{ "nvme", true },
+	};
+	char who[HOSTPCI_NAME], driver[32];
+	struct hostpci d;
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		tree_init();
+		tree_function("", FUNCTION, 3, "vfio-pci");
+		tree_function("", "0000:01:00.1", 3, rows[i].driver);
+		tree_function("", "0000:02:00.0", 4, "igb");
+		look(&d, FUNCTION);
+		ck_assert_int_eq(hostpci_held_by(&d, tree(), who, driver),
+				 rows[i].holds);
+		if (rows[i].holds) {
+			ck_assert_str_eq(who, "0000:01:00.1");
+			ck_assert_str_eq(driver, rows[i].driver);
+		}
+		d.group = -1;
+		ck_assert(!hostpci_held_by(&d, tree(), who, driver));
+		tree_fini();
+	}
+}
+END_TEST
+
+/* --- which ITS: device tree --- */
+
+static void put_cells(const char *path, u32 nr, const u32 *cells)
+{
+	u32 raw[16];
+
+	for (u32 i = 0; i < nr; i++)
+		raw[i] = htobe32(cells[i]);
+	tree_bytes(path, raw, 4 * nr);
+}
+
+#define CELLS(path, ...)                               \
+	put_cells("firmware/devicetree/base/" path,    \
+		  sizeof((u32[]) { __VA_ARGS__ }) / 4, \
+		  (const u32[]) { __VA_ARGS__ })
+
+static void put_its(const char *node, u32 phandle)
+{
+	char path[256];
+
+	snprintf(path, sizeof(path), "firmware/devicetree/base/%s/compatible",
+		 node);
+	tree_bytes(path, "arm,gic-v3-its", 15);
+	snprintf(path, sizeof(path), "firmware/devicetree/base/%s/phandle",
+		 node);
+	put_cells(path, 1, &phandle);
+}
+
+static void device_tree_host(void)
+{
+	tree_init();
+	tree_function("platform/40000000.pcie", FUNCTION, 3, "");
+	tree_function("platform/50000000.pcie", "0001:02:00.1", 4, "");
+	tree_link("devices/platform/40000000.pcie/of_node",
+		  "firmware/devicetree/base/soc/pcie@40000000");
+	tree_link("devices/platform/50000000.pcie/of_node",
+		  "firmware/devicetree/base/pcie@50000000");
+	put_its("intc@8000000/its@8080000", 0x8002);
+	put_its("intc@8000000/its@80a0000", 0x8003);
+	/* Not an ITS, whatever it is numbered. */
+	tree_put("firmware/devicetree/base/chosen/compatible", "other");
+	CELLS("chosen/phandle", 0x8002);
+}
+
+static const char *its_of(const char *name)
+{
+	static char its[HOSTPCI_ITS];
+	struct hostpci d;
+
+	look(&d, name);
+	if (hostpci_its(&d, tree(), its))
+		return its;
+	ck_assert_str_eq(its, "");
+	return NULL;
+}
+
+START_TEST(its_by_msi_map)
+{
+	device_tree_host();
+	CELLS("soc/pcie@40000000/msi-map", 0, 0x8003, 0, 0x100, /**/
+	      0x100, 0x8002, 0x100, 0x100);
+	CELLS("pcie@50000000/msi-map", 0, 0x8003, 0, 0x201);
+	ck_assert_str_eq(its_of(FUNCTION), "intc@8000000/its@8080000");
+	/* 02:00.1 is RID 0x201, the first one past the map. */
+	ck_assert_ptr_null(its_of("0001:02:00.1"));
+	CELLS("pcie@50000000/msi-map-mask", 0xff);
+	ck_assert_str_eq(its_of("0001:02:00.1"), "intc@8000000/its@80a0000");
+	/* A phandle that nobody has. */
+	CELLS("pcie@50000000/msi-map", 0, 0x8004, 0, 0x10000);
+	ck_assert_ptr_null(its_of("0001:02:00.1"));
+	tree_fini();
+}
+END_TEST
+
+START_TEST(its_by_msi_parent)
+{
+	device_tree_host();
+	CELLS("soc/pcie@40000000/msi-parent", 0x8003);
+	CELLS("pcie@50000000/msi-parent", 0x8002);
+	ck_assert_str_eq(its_of(FUNCTION), "intc@8000000/its@80a0000");
+	ck_assert_str_eq(its_of("0001:02:00.1"), "intc@8000000/its@8080000");
+	tree_remove("devices/platform/40000000.pcie/of_node");
+	ck_assert_ptr_null(its_of(FUNCTION));
+	tree_fini();
+}
+END_TEST
+
+/* Names that have no room keep the end, where they differ. */
+START_TEST(its_with_a_long_name)
+{
+	static const char node[] =
+		"a-long-name-of-a-bus@100000000/and-of-another@1000000/interrupt-controller@8000000/its@8080000";
+
+	device_tree_host();
+	put_its(node, 0x9000);
+	CELLS("pcie@50000000/msi-parent", 0x9000);
+	ck_assert_str_eq(its_of("0001:02:00.1"),
+			 node + sizeof(node) - HOSTPCI_ITS);
+	tree_fini();
+}
+END_TEST
+
+/* --- which ITS: IORT --- */
+
+/* A table as it grows: the header, then nodes. DEN 0049F, 3.1. */
+struct table {
+	u8 bytes[1024];
+	u32 len;
+};
+
+static void put(struct table *t, u32 at, u32 bytes, u32 val)
+{
+	memcpy(t->bytes + at, &val, bytes);
+}
+
+static void begin(struct table *t)
+{
+	*t = (struct table) { .bytes = "IORT", .len = 48 };
+	put(t, 40, 4, 48);
+}
+
+/* @size: of the node, without the mappings that follow it. */
+static u32 add_node(struct table *t, u8 type, u32 size, u32 mappings)
+{
+	u32 at = t->len, count;
+
+	memcpy(&count, t->bytes + 36, 4);
+	put(t, 36, 4, count + 1);
+	put(t, at, 1, type);
+	put(t, at + 1, 2, size + 20 * mappings);
+	put(t, at + 8, 4, mappings);
+	put(t, at + 12, 4, mappings ? size : 0);
+	t->len += size + 20 * mappings;
+	return at;
+}
+
+static u32 add_its(struct table *t, u32 number)
+{
+	u32 at = add_node(t, 0, 24, 0);
+
+	put(t, at + 16, 4, 1);
+	put(t, at + 20, 4, number);
+	return at;
+}
+
+struct mapping {
+	u32 first, span, to, node, flags;
+};
+
+static void put_mapping(struct table *t, u32 node, u32 size, u32 i,
+			struct mapping m)
+{
+	u32 at = node + size + 20 * i;
+
+	put(t, at, 4, m.first);
+	put(t, at + 4, 4, m.span);
+	put(t, at + 8, 4, m.to);
+	put(t, at + 12, 4, m.node);
+	put(t, at + 16, 4, m.flags);
+}
+
+#define SMMU 68 /* bytes of a node: revision E's SMMUv3 */
+#define ROOT 40
+
+/* Two root complexes; the first has an SMMU for its bus 1, whose own interrupts
+ * go to ITS 9. */
+static void make_iort(struct table *t)
+{
+	u32 its0, its5, its9, smmu, root;
+
+	begin(t);
+	its0 = add_its(t, 0);
+	its5 = add_its(t, 5);
+	its9 = add_its(t, 9);
+	smmu = add_node(t, 4, SMMU, 3);
+	put_mapping(t, smmu, SMMU, 0, (struct mapping) { 0, 0, 0x77, its9, 1 });
+	put_mapping(t, smmu, SMMU, 1,
+		    (struct mapping) { 0x10000, 0xff, 0x10000, its0, 0 });
+	put_mapping(t, smmu, SMMU, 2,
+		    (struct mapping) { 0x10100, 0xff, 0x10100, its5, 0 });
+	root = add_node(t, 2, ROOT, 2);
+	put_mapping(t, root, ROOT, 0,
+		    (struct mapping) { 0x100, 0xff, 0x10100, smmu, 0 });
+	put_mapping(t, root, ROOT, 1,
+		    (struct mapping) { 0x200, 0, 0x200, its0, 0 });
+	root = add_node(t, 2, ROOT, 1);
+	put(t, root + 28, 4, 1);
+	put_mapping(t, root, ROOT, 0,
+		    (struct mapping) { 0, 0xffff, 0, its9, 0 });
+}
+
+static void iort_host(const struct table *t, u32 len)
+{
+	tree_bytes("firmware/acpi/tables/IORT", t->bytes, len);
+}
+
+START_TEST(its_by_iort)
+{
+	struct table t;
+
+	tree_init();
+	tree_function("", FUNCTION, 3, "");
+	tree_function("", "0000:02:00.0", 3, "");
+	tree_function("", "0000:02:00.1", 3, "");
+	tree_function("", "0001:02:00.1", 4, "");
+	tree_function("", "0002:01:00.0", 5, "");
+	ck_assert_ptr_null(its_of(FUNCTION));
+	make_iort(&t);
+	iort_host(&t, t.len);
+	ck_assert_str_eq(its_of(FUNCTION), "ITS 5");
+	ck_assert_str_eq(its_of("0000:02:00.0"), "ITS 0");
+	ck_assert_ptr_null(its_of("0000:02:00.1"));
+	ck_assert_str_eq(its_of("0001:02:00.1"), "ITS 9");
+	ck_assert_ptr_null(its_of("0002:01:00.0"));
+	tree_fini();
+}
+END_TEST
+
+/* Nothing outside of a table is looked at, and none is walked for ever. */
+START_TEST(bad_iorts)
+{
+	struct table t;
+	u32 root;
+
+	tree_init();
+	tree_function("", FUNCTION, 3, "");
+	make_iort(&t);
+	for (u32 len = 0; len < t.len; len++) {
+		const char *its;
+
+		iort_host(&t, len);
+		its = its_of(FUNCTION);
+		ck_assert(!its || !strcmp(its, "ITS 5"));
+	}
+	put(&t, 0, 1, 'X');
+	iort_host(&t, t.len);
+	ck_assert_ptr_null(its_of(FUNCTION));
+
+	begin(&t);
+	root = add_node(&t, 2, ROOT, 1);
+	put_mapping(&t, root, ROOT, 0, (struct mapping) { 0, ~0u, 0, root, 0 });
+	iort_host(&t, t.len);
+	ck_assert_ptr_null(its_of(FUNCTION));
+	put(&t, root + 8, 4, ~0u);
+	put(&t, root + 12, 4, ~0u);
+	put(&t, 36, 4, ~0u);
+	iort_host(&t, t.len);
+	ck_assert_ptr_null(its_of(FUNCTION));
+	put(&t, 40, 4, ~0u);
+	iort_host(&t, t.len);
+	ck_assert_ptr_null(its_of(FUNCTION));
+	tree_fini();
+}
+END_TEST
+
+UNIT_MAIN("hostpci", names, functions, a_function_with_nothing, groups,
+	  large_groups, who_holds_a_group, its_by_msi_map, its_by_msi_parent,
+	  its_with_a_long_name, its_by_iort, bad_iorts)
