@@ -95,8 +95,8 @@ $(O)/tests/unit/test_blk: private ldflags += $(blk-calls:%=-Wl,--wrap=%)
 
 # What lends devices is nothing but calls to the kernel, which is one of ours.
 # It is named here for it to come before the other one in $(fakes).
-vfio-calls = ioctl open
-vfio-tests = $(O)/tests/unit/test_iommufd
+vfio-calls = ioctl open mmap pread pwrite
+vfio-tests = $(O)/tests/unit/test_iommufd $(O)/tests/unit/test_vfio
 $(vfio-tests): $(O)/tests/unit/fakes/vfio_kernel.o
 $(vfio-tests): private ldflags += $(vfio-calls:%=-Wl,--wrap=%)
 

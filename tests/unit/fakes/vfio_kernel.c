@@ -18,6 +18,7 @@ struct vfio_kernel vfio_kernel;
 enum kind {
 	NOT_OURS,
 	IOMMU,
+	DEVICE,
 	QUEUE,
 };
 
@@ -29,8 +30,14 @@ static u32 next_id;
 
 int __wrap_ioctl(int fd, unsigned long request, ...);
 int __wrap_open(const char *path, int flags, ...);
+void *__wrap_mmap(void *at, size_t len, int prot, int flags, int fd, off_t off);
+ssize_t __wrap_pread(int fd, void *buf, size_t len, off_t off);
+ssize_t __wrap_pwrite(int fd, const void *buf, size_t len, off_t off);
 int __real_ioctl(int fd, unsigned long request, ...);
 int __real_open(const char *path, int flags, ...);
+void *__real_mmap(void *at, size_t len, int prot, int flags, int fd, off_t off);
+ssize_t __real_pread(int fd, void *buf, size_t len, off_t off);
+ssize_t __real_pwrite(int fd, const void *buf, size_t len, off_t off);
 
 void vfio_kernel_reset(void)
 {
@@ -39,6 +46,8 @@ void vfio_kernel_reset(void)
 		.hw_type = 2,
 		.invalidated = -1,
 		.ranges = 3,
+		.neighbours = 3,
+		.devid = { 5, 0, 7 },
 	};
 	memset(behind, 0, sizeof(behind));
 	next_id = 1;
@@ -121,17 +130,14 @@ static int new_fd(enum kind kind, const char *name, off_t size)
 /* --- what requests look like --- */
 
 struct field {
-	const char *name; /* NULL: the last; "": what the kernel fills in */
+	const char *name; /* NULL: the last; OUT: what the kernel fills in */
 	u8 off, len;
 };
 
-#define OUT(off, len)        \
-	{                    \
-		"", off, len \
-	}
+#define OUT ""
 
-/* linux/iommufd.h and linux/vfio.h of Linux 7.3: number, size, and where all
- * that may be other than zero is. */
+/* linux/iommufd.h and linux/vfio.h of Linux 7.3: number, size (0: it varies),
+ * and where all that may be other than zero is. */
 static const struct request {
 	unsigned long nr;
 	enum kind kind;
@@ -140,17 +146,20 @@ static const struct request {
 	struct field field[9];
 } requests[] = {
 	{ 0x3b80, IOMMU, "DESTROY", 8, { { "id", 4, 4 } } },
-	{ 0x3b81, IOMMU, "IOAS_ALLOC", 12, { OUT(8, 4) } },
+	{ 0x3b81, IOMMU, "IOAS_ALLOC", 12, { { OUT, 8, 4 } } },
 	{ 0x3b82,
 	  IOMMU,
 	  "IOAS_ALLOW_IOVAS",
 	  24,
-	  { { "ioas", 4, 4 }, { "nr", 8, 4 }, OUT(16, 8) } },
+	  { { "ioas", 4, 4 }, { "nr", 8, 4 }, { OUT, 16, 8 } } },
 	{ 0x3b84,
 	  IOMMU,
 	  "IOAS_IOVA_RANGES",
 	  32,
-	  { { "ioas", 4, 4 }, { "nr", 8, 4 }, OUT(16, 8), OUT(24, 8) } },
+	  { { "ioas", 4, 4 },
+	    { "nr", 8, 4 },
+	    { OUT, 16, 8 },
+	    { OUT, 24, 8 } } },
 	{ 0x3b85,
 	  IOMMU,
 	  "IOAS_MAP",
@@ -180,26 +189,26 @@ static const struct request {
 	  { { "flags", 4, 4 },
 	    { "dev", 8, 4 },
 	    { "pt", 12, 4 },
-	    OUT(16, 4),
+	    { OUT, 16, 4 },
 	    { "type", 24, 4 },
 	    { "len", 28, 4 },
-	    OUT(32, 8) } },
+	    { OUT, 32, 8 } } },
 	{ 0x3b8a,
 	  IOMMU,
 	  "GET_HW_INFO",
 	  40,
 	  { { "dev", 8, 4 },
 	    { "len", 12, 4 },
-	    OUT(16, 8),
-	    OUT(24, 4),
-	    OUT(28, 1),
-	    OUT(32, 8) } },
+	    { OUT, 16, 8 },
+	    { OUT, 24, 4 },
+	    { OUT, 28, 1 },
+	    { OUT, 32, 8 } } },
 	{ 0x3b8d,
 	  IOMMU,
 	  "HWPT_INVALIDATE",
 	  32,
 	  { { "hwpt", 4, 4 },
-	    OUT(8, 8),
+	    { OUT, 8, 8 },
 	    { "type", 16, 4 },
 	    { "each", 20, 4 },
 	    { "nr", 24, 4 } } },
@@ -220,14 +229,14 @@ static const struct request {
 	  { { "type", 8, 4 },
 	    { "dev", 12, 4 },
 	    { "hwpt", 16, 4 },
-	    OUT(20, 4) } },
+	    { OUT, 20, 4 } } },
 	{ 0x3b91,
 	  IOMMU,
 	  "VDEVICE_ALLOC",
 	  24,
 	  { { "viommu", 4, 4 },
 	    { "dev", 8, 4 },
-	    OUT(12, 4),
+	    { OUT, 12, 4 },
 	    { "id", 16, 8 } } },
 	{ 0x3b93,
 	  IOMMU,
@@ -236,8 +245,29 @@ static const struct request {
 	  { { "viommu", 8, 4 },
 	    { "type", 12, 4 },
 	    { "depth", 16, 4 },
-	    OUT(20, 4),
-	    OUT(24, 4) } },
+	    { OUT, 20, 4 },
+	    { OUT, 24, 4 } } },
+	{ 0x3b6b, DEVICE, "GET_INFO", 0, { { NULL, 0, 0 } } },
+	{ 0x3b6c, DEVICE, "GET_REGION_INFO", 0, { { "index", 8, 4 } } },
+	{ 0x3b6d, DEVICE, "GET_IRQ_INFO", 16, { { "index", 8, 4 } } },
+	{ 0x3b6e,
+	  DEVICE,
+	  "SET_IRQS",
+	  0,
+	  { { "flags", 4, 4 },
+	    { "index", 8, 4 },
+	    { "start", 12, 4 },
+	    { "count", 16, 4 } } },
+	{ 0x3b6f, DEVICE, "RESET", 0, { { NULL, 0, 0 } } },
+	{ 0x3b70, DEVICE, "GET_PCI_HOT_RESET_INFO", 0, { { NULL, 0, 0 } } },
+	{ 0x3b71, DEVICE, "PCI_HOT_RESET", 12, { { NULL, 0, 0 } } },
+	{ 0x3b76,
+	  DEVICE,
+	  "BIND_IOMMUFD",
+	  16,
+	  { { "iommufd", 8, 4 }, { OUT, 12, 4 } } },
+	{ 0x3b77, DEVICE, "ATTACH_IOMMUFD_PT", 12, { { "pt", 8, 4 } } },
+	{ 0x3b78, DEVICE, "DETACH_IOMMUFD_PT", 8, { { NULL, 0, 0 } } },
 };
 
 static const struct request *find(unsigned long nr, enum kind kind)
@@ -274,10 +304,12 @@ static bool known(const struct request *r, u32 off)
 	return false;
 }
 
-/* The size is right, and what has no name is zero. */
+/* The size is right, and what has no name is zero. Sizes that vary are looked
+ * at where they are used. */
 static void check_layout(const struct request *r, const u8 *arg)
 {
-	ck_assert_uint_eq(get(arg, 0, 4), r->size);
+	if (r->size)
+		ck_assert_uint_eq(get(arg, 0, 4), r->size);
 	for (u32 off = 4; off < r->size; off++)
 		ck_assert_msg(known(r, off) || !arg[off], "%s: byte %u",
 			      r->name, off);
@@ -423,6 +455,125 @@ static int iommu_ioctl(unsigned long nr, u8 *arg)
 	return failed ? -1 : iommu_answer(nr, arg);
 }
 
+/* --- VFIO --- */
+
+#define REGION_SHIFT 40
+#define BAR_SIZE     0x4000
+
+/* BAR 0 cannot be mapped, 2 can, 4 has the MSI-X table and can; config. */
+static void region_info(u8 *arg)
+{
+	static const u32 msix_mappable[] = { 3 | 1 << 16, 0 };
+	u64 index = get(arg, 8, 4);
+	const void *caps = index == 4 ? msix_mappable : vfio_kernel.caps;
+	u32 len = index == 4 ? sizeof(msix_mappable) : vfio_kernel.caps_len;
+	u32 needed = 32 + MAX(len, index == 4 ? 0 : vfio_kernel.caps_needed);
+
+	put(arg, 24, 8, index << REGION_SHIFT);
+	if (index == 7 || (index < 6 && !(index & 1))) {
+		put(arg, 16, 8, index == 7 ? 4096 : BAR_SIZE);
+		put(arg, 4, 4, index == 2 || index == 4 ? 7 : 3);
+	}
+	if (index != 4 && (index != 2 || !vfio_kernel.caps))
+		return;
+	put(arg, 4, 4, 15);
+	if (get(arg, 0, 4) < needed) {
+		put(arg, 0, 4, needed);
+		return;
+	}
+	put(arg, 12, 4, 32);
+	memcpy(arg + 32, caps, len);
+}
+
+/* One INTx, no MSI, 10 of MSI-X. */
+static void irq_info(u8 *arg)
+{
+	static const u32 count[] = { 1, 0, 10, 1, 1 };
+	static const u32 flags[] = { 7, 9, 1, 9, 9 };
+	u64 index = get(arg, 8, 4);
+
+	ck_assert_uint_lt(index, ARRAY_SIZE(count));
+	put(arg, 4, 4, flags[index]);
+	put(arg, 12, 4, count[index]);
+}
+
+static int hot_reset_info(u8 *arg)
+{
+	u32 room = (u32)(get(arg, 0, 4) - 12) / 8, flags = 3;
+
+	put(arg, 8, 4, vfio_kernel.neighbours);
+	if (vfio_kernel.neighbours > room) {
+		errno = ENOSPC;
+		return -1;
+	}
+	for (u32 i = 0; i < vfio_kernel.neighbours; i++) {
+		u32 at = 12 + 8 * i, devid = vfio_kernel.devid[i % 3];
+
+		if (devid == ~0u)
+			flags = 1;
+		put(arg, at, 4, devid);
+		put(arg, at + 4, 2, 1);
+		put(arg, at + 6, 1, 2);
+		put(arg, at + 7, 1, 0xfd + i);
+	}
+	put(arg, 4, 4, flags);
+	return 0;
+}
+
+static int device_answer(unsigned long nr, u8 *arg)
+{
+	switch (nr) {
+	case 0x3b6b:
+		ck_assert_uint_ge(get(arg, 0, 4), 20);
+		put(arg, 4, 4, 3);
+		put(arg, 8, 4, 9);
+		put(arg, 12, 4, 5);
+		break;
+	case 0x3b6c:
+		ck_assert_uint_ge(get(arg, 0, 4), 32);
+		region_info(arg);
+		break;
+	case 0x3b6d:
+		irq_info(arg);
+		break;
+	case 0x3b6e:
+		return vfio_kernel.irqs_result;
+	case 0x3b70:
+		return hot_reset_info(arg);
+	case 0x3b76:
+		put(arg, 12, 4, next_id++);
+		break;
+	}
+	return 0;
+}
+
+/* One eventfd for each vector, if there are any: bit 2 of the flags. */
+static void add_fds(const u8 *arg, char *text, size_t *len)
+{
+	bool fds = get(arg, 4, 4) & 4;
+	u64 nr = fds ? get(arg, 16, 4) : 0;
+
+	ck_assert_uint_eq(get(arg, 0, 4), 20 + 4 * nr);
+	for (u64 i = 0; i < nr; i++)
+		add(text, len, "%s %d", i ? "" : ":",
+		    (int)get(arg, (u32)(20 + 4 * i), 4));
+}
+
+static int device_ioctl(unsigned long nr, u8 *arg)
+{
+	const struct request *r = find(nr, DEVICE);
+	char text[KERNEL_LINE] = "";
+	size_t len = 0;
+
+	if (nr == 0x3b6f)
+		return call("RESET");
+	check_layout(r, arg);
+	add_fields(r, arg, text, &len);
+	if (nr == 0x3b6e)
+		add_fds(arg, text, &len);
+	return call("%s%s", r->name, text) ? -1 : device_answer(nr, arg);
+}
+
 /* --- what ld --wrap leads here --- */
 
 static enum kind kind_of(int fd)
@@ -441,6 +592,8 @@ int __wrap_ioctl(int fd, unsigned long request, ...)
 	switch (kind_of(fd)) {
 	case IOMMU:
 		return iommu_ioctl(request, arg);
+	case DEVICE:
+		return device_ioctl(request, arg);
 	default:
 		return __real_ioctl(fd, request, arg);
 	}
@@ -448,10 +601,57 @@ int __wrap_ioctl(int fd, unsigned long request, ...)
 
 int __wrap_open(const char *path, int flags, ...)
 {
-	if (!strcmp(path, "/dev/iommu"))
-		return call("open %s 0x%x", path, flags)
-			       ? -1
-			       : new_fd(IOMMU, "fake-iommu", 0);
-	ck_assert(!(flags & O_CREAT));
-	return __real_open(path, flags);
+	static const char devices[] = "/dev/vfio/devices/";
+	bool iommu = !strcmp(path, "/dev/iommu");
+	va_list ap;
+	int mode;
+
+	if (!iommu && strncmp(path, devices, sizeof(devices) - 1) != 0) {
+		/* Looked at only if a file is made. */
+		va_start(ap, flags);
+		mode = va_arg(ap, int);
+		va_end(ap);
+		return __real_open(path, flags, mode);
+	}
+	if (call("open %s 0x%x", path, flags))
+		return -1;
+	return iommu ? new_fd(IOMMU, "fake-iommu", 0)
+		     : new_fd(DEVICE, "fake-device", 9ll << REGION_SHIFT);
+}
+
+/* "of 4 at 0x10", for region 4. */
+static const char *place(off_t off)
+{
+	static char text[48];
+
+	snprintf(text, sizeof(text), "of %llu at 0x%llx",
+		 (unsigned long long)off >> REGION_SHIFT,
+		 (unsigned long long)off & (BIT(REGION_SHIFT) - 1));
+	return text;
+}
+
+void *__wrap_mmap(void *at, size_t len, int prot, int flags, int fd, off_t off)
+{
+	if (kind_of(fd) == DEVICE && call("mmap %s len 0x%zx prot %d flags %d",
+					  place(off), len, prot, flags))
+		return MAP_FAILED;
+	return __real_mmap(at, len, prot, flags, fd, off);
+}
+
+ssize_t __wrap_pread(int fd, void *buf, size_t len, off_t off)
+{
+	if (kind_of(fd) != DEVICE)
+		return __real_pread(fd, buf, len, off);
+	if (call("pread %s len %zu", place(off), len))
+		return -1;
+	return __real_pread(fd, buf, len - vfio_kernel.cut, off);
+}
+
+ssize_t __wrap_pwrite(int fd, const void *buf, size_t len, off_t off)
+{
+	if (kind_of(fd) != DEVICE)
+		return __real_pwrite(fd, buf, len, off);
+	if (call("pwrite %s len %zu", place(off), len))
+		return -1;
+	return __real_pwrite(fd, buf, len - vfio_kernel.cut, off);
 }

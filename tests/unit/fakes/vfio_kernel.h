@@ -1,7 +1,7 @@
 /*
- * The kernel's side of iommufd, as the unit tests of our side see it:
- * ioctl and open of the program under test end here (ld --wrap), are written
- * down, answered, and fail when told to.
+ * The kernel's side of iommufd and VFIO, as the unit tests of our side see it:
+ * ioctl, open, mmap, pread and pwrite of the program under test end here
+ * (ld --wrap), are written down, answered, and fail when told to.
  *
  * Structures are read byte by byte, by a table that is written after the
  * kernel's headers and not after ours. There is one, as there is one kernel.
@@ -27,6 +27,20 @@ struct vfio_kernel {
 	/* IOMMU_IOAS_IOVA_RANGES: there are so many, 0x1000 bytes each 0x10000.
 	 */
 	u32 ranges;
+	/*
+	 * VFIO_DEVICE_GET_REGION_INFO of BAR 2: it can be mapped, and these
+	 * bytes come after the structure, if there is room for @caps_needed.
+	 */
+	const void *caps;
+	u32 caps_len, caps_needed;
+	/* VFIO_DEVICE_SET_IRQS: its result if it does not fail. */
+	int irqs_result;
+	/* VFIO_DEVICE_GET_PCI_HOT_RESET_INFO: 0001:02:1f.6 and so on. Of the
+	 * iommufd: its own numbers, 0 for "so to say", -1 for no. */
+	u32 neighbours;
+	u32 devid[3];
+	/* pread and pwrite stop short of their end by so much. */
+	u32 cut;
 
 	/* What came of it. */
 	int calls;                            /* so far */
