@@ -67,17 +67,17 @@ MUST_CHECK int hostpci_group(struct hostpci_group *g, const char *sys,
 const struct hostpci_region *hostpci_msi_window(const struct hostpci_group *g);
 
 /*
- * The driver that keeps @d's group from being lent: that of a member that is
- * neither VFIO's nor one that leaves DMA alone. False if none does. @who,
- * @driver: the member, and what has it.
+ * Does something of this host keep @d's group from being lent? A member, @who,
+ * whose @driver is neither VFIO's nor one that leaves DMA alone.
  */
 bool hostpci_held_by(const struct hostpci *d, const char *sys,
 		     char who[static HOSTPCI_NAME], char driver[static 32]);
 
 /*
- * The ITS that @d's messages go to, in the firmware's words ("intc@8000000/
- * its@8080000", "ITS 0"): equal names are one ITS. False if it does not tell,
- * or not to us: an IORT is for root alone.
+ * The ITS that @d's messages go to, in the firmware's words: the path of its
+ * node ("intc@8000000/its@8080000") or its number ("ITS 0"). Equal names are
+ * one ITS. False if the firmware does not tell, or not to us: an IORT is for
+ * root alone.
  */
 #define HOSTPCI_ITS 64
 bool hostpci_its(const struct hostpci *d, const char *sys,

@@ -47,8 +47,9 @@ MUST_CHECK int iommufd_ioas_huge_pages(int iommufd, u32 ioas, bool on,
 
 /*
  * [iova, iova + len) is @host from now on, to be read and written by whatever
- * is attached. All of it is taken from the host at once, if a page table is
- * there, or when one is made. Page-aligned.
+ * is attached. All of it is taken from the host and locked: at once if there is
+ * a page table on @ioas, or else when one is made, which then can fail for it.
+ * Page-aligned.
  */
 MUST_CHECK int iommufd_map(int iommufd, u32 ioas, u64 iova, void *host, u64 len,
 			   struct err *e);
@@ -145,7 +146,7 @@ struct iommufd_command {
 /*
  * Carry out a guest's TLBI_NH_*, TLBI_NSNH_ALL, CFGI_CD*, ATC_INV, in order,
  * with streams by the guest's numbers; nothing else, SYNC neither. *@nr: how
- * many there are, 2^19 at most; then, how many the kernel went past. 0 if all
+ * many there are, 1 to 2^19; then, how many the kernel went past. 0 if all
  * were carried out. -EIO: number *@nr is one that it refuses. Those before it
  * are valid, but need not have been carried out (Linux 7.3 loses up to 62 of
  * them): send them again. -ENOMEM: none was.

@@ -139,8 +139,9 @@ MUST_CHECK int vfio_get_irq(const struct vfio_device *d, u32 index,
  * From now on interrupts @first to @first + @nr - 1 signal @fds[], which are
  * eventfds, or -1 for none. The first ones switch this kind on for the device,
  * and the others off must have been before. The kernel writes each vector's
- * message into the device at that (unless it is -1). If one fails, all of these
- * are without. -ENOSPC: the host has not so many to give.
+ * message into the device at that (unless it is -1), with an address in what is
+ * attached: nothing attached, no vectors. If one fails, all of these are
+ * without. -ENOSPC: the host has not so many to give.
  */
 MUST_CHECK int vfio_irq_trigger(const struct vfio_device *d, u32 index,
 				u32 first, const int *fds, u32 nr,

@@ -90,7 +90,7 @@ static const struct advice map_advice[] = {
 	{ ENOMEM,
 	  "devices need all of a guest's memory locked: raise `ulimit -l` (and the user's limit of locked memory, which all programs of a user share), or give the guest less" },
 	{ EINVAL,
-	  "not whole pages, or addresses that this host reserves (/sys/kernel/iommu_groups/*/reserved_regions) or its SMMU has not" },
+	  "not whole pages, a file that is no memfd, or addresses that this host reserves (/sys/kernel/iommu_groups/*/reserved_regions) or its SMMU has not" },
 	{ 0 }
 };
 
