@@ -71,7 +71,9 @@ $(machine-tests:%=$(O)/tests/unit/%.o): \
 $(O)/tests/unit/test_prioset.o $(O)/tests/unit/test_eventmap.o: \
 	private cppflags += -iquote arch/arm64/gic
 $(O)/tests/unit/test_virtio.o: private cppflags += -iquote devices/virtio
-$(addprefix $(O)/tests/unit/,test_gic test_its test_user_msi): \
+$(O)/tests/unit/test_smmu.o $(O)/tests/unit/test_smmu_ste.o \
+	$(O)/tests/unit/test_smmu_cd.o: private cppflags += -iquote arch/arm64/smmu
+$(addprefix $(O)/tests/unit/,test_gic test_its test_smmu test_user_msi): \
 	private ldflags += -Wl,--wrap=calloc,--wrap=malloc
 $(O)/tests/unit/test_user_msi: private ldflags += -Wl,--wrap=reallocarray
 

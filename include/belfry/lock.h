@@ -4,10 +4,12 @@
  *
  * Lock order, outermost first; a thread may skip levels, never go back:
  *
- *	machine > bus > device > msix > its > gic > console
+ *	machine > bus > device > msix > smmu > its > gic > console
  *
  * Signals travel downwards only: a device raises its interrupt line while it
- * holds its own lock, never the other way round.
+ * holds its own lock, never the other way round. So do accesses to memory: a
+ * device's, and the message of one, go through an SMMU, which raises lines of
+ * its own.
  */
 #ifndef BELFRY_LOCK_H
 #define BELFRY_LOCK_H

@@ -1,0 +1,133 @@
+/*
+ * The event queue, global errors and the wires that tell of both.
+ *
+ * IHI 0070G, 7.2 to 7.5 and 3.18.
+ */
+#include "smmu_priv.h"
+
+#include <inttypes.h>
+
+/* The SMMU's interrupts are edges. */
+void smmu_pulse(const struct irq_line *line)
+{
+	if (!line->set)
+		return;
+	irq_line_set(line, true);
+	irq_line_set(line, false);
+}
+
+bool smmu_error_active(const struct smmu *s, u32 error)
+{
+	return (s->gerror ^ s->gerrorn) & error;
+}
+
+void smmu_error(struct smmu *s, u32 error)
+{
+	if (smmu_error_active(s, error))
+		return;
+	s->gerror ^= error;
+	if (s->irq_ctrl & IRQ_CTRL_GERROR)
+		smmu_pulse(&s->setup.gerror);
+}
+
+/* Unless the guest has yet to learn of the last time. */
+static void overflow(struct queue *q)
+{
+	if (!((q->prod ^ q->cons) & EVENTQ_OVFLG))
+		q->prod ^= (u32)EVENTQ_OVFLG;
+}
+
+static bool store(struct smmu *s, const struct smmu_record *r)
+{
+	u64 at = queue_entry(&s->eventq, s->eventq.prod);
+	u64 *to = dma_piece(&s->setup.dma, at, sizeof(*r), true);
+
+	if (!to) {
+		guest_fault(&s->faults, "no memory for events at %#" PRIx64,
+			    at);
+		smmu_error(s, GERROR_EVENTQ_ABT);
+		return false;
+	}
+	for (u32 i = 0; i < ARRAY_SIZE(r->word); i++)
+		__atomic_store_n(&to[i], htole64(r->word[i]), __ATOMIC_RELAXED);
+	return true;
+}
+
+static bool put(struct smmu *s, const struct smmu_record *r)
+{
+	struct queue *q = &s->eventq;
+	u32 used = queue_used(q);
+
+	if (!(s->cr0 & CR0_EVENTQEN) || smmu_error_active(s, GERROR_EVENTQ_ABT))
+		return false;
+	if (used >= queue_size(q)) {
+		overflow(q);
+		return false;
+	}
+	if (!store(s, r))
+		return false;
+	q->prod = (q->prod & (u32)EVENTQ_OVFLG) | queue_next(q, q->prod);
+	if (!used && (s->irq_ctrl & IRQ_CTRL_EVENTQ))
+		smmu_pulse(&s->setup.event);
+	return true;
+}
+
+void smmu_record(struct smmu *s, const struct smmu_record *r)
+{
+	if (put(s, r))
+		s->counters.events++;
+	else
+		s->counters.events_lost++;
+}
+
+#define ACCESS (EVENT_1_PNU | EVENT_1_IND | EVENT_1_RNW | EVENT_1_CLASS)
+
+/* What a guest may see of a record from below: those events that come of what
+ * is its own, by the fields they have. */
+static const struct shown {
+	u8 id;
+	u64 field[3]; /* of words 0 to 2 */
+} shown[] = {
+	{ C_BAD_STE, { 0 } },
+	{ F_STREAM_DISABLED, { 0 } },
+	{ C_BAD_SUBSTREAMID, { EVENT_0_SSID } },
+	{ C_BAD_CD, { 0 } },
+	{ F_TRANSLATION, { 0, ACCESS, ~0ull } },
+	{ F_ADDR_SIZE, { 0, ACCESS, ~0ull } },
+	{ F_ACCESS, { 0, ACCESS, ~0ull } },
+	{ F_PERMISSION, { 0, ACCESS, ~0ull } },
+};
+
+static const struct shown *find_shown(u64 id)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(shown); i++)
+		if (shown[i].id == id)
+			return &shown[i];
+	return NULL;
+}
+
+/* A fault of stage 2 is the host's affair. */
+static bool show(const u64 from[4], u32 sid, struct smmu_record *to)
+{
+	const struct shown *e = find_shown(FIELD_GET(EVENT_0_ID, from[0]));
+
+	if (!e || (e->field[1] && (from[1] & EVENT_1_S2)))
+		return false;
+	*to = (struct smmu_record) { 0 };
+	for (u32 i = 0; i < ARRAY_SIZE(e->field); i++)
+		to->word[i] = from[i] & e->field[i];
+	to->word[0] |= e->id | FIELD_PREP(EVENT_0_SID, sid);
+	return true;
+}
+
+void smmu_event(struct smmu *s, u32 sid, const u64 record[4])
+{
+	struct smmu_record r;
+
+	lock_take(&s->lock);
+	if (smmu_find(s, sid) && show(record, sid, &r))
+		smmu_record(s, &r);
+	else
+		s->counters.events_lost++;
+	lock_drop(&s->lock);
+}
