@@ -295,6 +295,16 @@ static bool come_back(const char *driver, const char *pci, int round)
 	       put(VIRTIO, driver, "bind", name);
 }
 
+bool reprobe(const char *driver, long count)
+{
+	char pci[32];
+	bool ok = find_function(driver, pci, sizeof(pci));
+
+	for (; ok && count > 0; count--)
+		ok = leave(driver, pci, 0) && come_back(driver, pci, 0);
+	return ok;
+}
+
 static bool rebind_disk(const char *driver, const char *pci, int rounds)
 {
 	static struct writer w[WRITERS];

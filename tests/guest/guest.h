@@ -36,6 +36,8 @@ bool module_remove(const char *name);
 
 /* Give eth0 its addresses; again, after its driver came back. */
 bool card_up(void);
+/* Take a driver from its device and give it back, @count times. */
+bool reprobe(const char *driver, long count);
 /* A stream of @bytes in each direction, to and from the other end of eth0. */
 bool stream_run(bool ipv6, u64 bytes);
 /* The same, once it is connected, beside what else is done; and said. */

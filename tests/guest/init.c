@@ -181,7 +181,7 @@ static const struct {
 	{ "tcp", test_tcp },                     /* N MiB each way */
 	{ "rng", test_rng },
 	{ "rebind", test_rebind },     /* each device's driver N times */
-	{ "tasks", test_tasks },       /* to be measured */
+	{ "tasks", test_tasks },       /* these or all, to be measured */
 	{ "hotplug", test_hotplug },   /* CPUs, N times */
 	{ "affinity", test_affinity }, /* of interrupts, N times */
 	{ "modprobe", test_modprobe }, /* each device's driver N times */
