@@ -9,20 +9,25 @@
  *					of at least SIZE bytes (the guest's RAM)
  *	measure tasks COMMAND...	of each task of its guest's
  *					(tests/guest/tasks.c), a line: name,
- *					count, instructions of the whole
+ *					count, interrupts, and what came beyond
+ *					doing nothing: instructions of the whole
  *					machine, of the guest, of the command's
  *					own code; KVM exits, and those for MMIO
  *					in user space
+ *	measure calls COMMAND...	likewise: returns from KVM_RUN by
+ *					reason, and KVM's ioctls by name
  *
- * One of the first three at a time, because counting exits and looking at
- * memory take time of their own. Exits come from the kernel's tracepoints, so
- * they mean the same whatever made the VM; those of tasks from KVM's counters,
- * which count in any case, as the PMU does instructions. The command's standard
- * input is empty, or what the tasks wait for; its output is ours on standard
- * error. Status 1 if it failed.
+ * The last two print a line first that names the columns. One of all these at a
+ * time, because counting exits and calls and looking at memory take time of
+ * their own. Exits and calls come from the kernel's tracepoints, so they mean
+ * the same whatever made the VM; the exits of tasks from KVM's counters, which
+ * count in any case, as the PMU does instructions. The command's standard input
+ * is empty, or what the tasks wait for; its output is ours on standard error.
+ * Status 1 if it failed.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/kvm.h>
 #include <linux/perf_event.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -35,7 +40,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define EVENTS    "/sys/kernel/tracing/events/kvm/"
+#define EVENTS    "/sys/kernel/tracing/events/"
 #define COUNTERS  "/sys/kernel/debug/kvm/"
 #define SAMPLE_US 2000
 
@@ -124,45 +129,66 @@ static bool event_write(const char *event, const char *file, const char *word)
 	return good;
 }
 
-/* All hits that an event's histogram has counted. */
-static unsigned long long event_hits(const char *event)
+/* A histogram that the kernel keeps of an event. */
+struct trigger {
+	const char *event, *text;
+};
+
+static void trigger_set(const struct trigger *t)
 {
+	if (!event_write(t->event, "trigger", t->text))
+		die("trigger of %s", t->event);
+}
+
+static void trigger_undo(const struct trigger *t)
+{
+	char undo[64];
+
+	snprintf(undo, sizeof(undo), "!%s", t->text);
+	event_write(t->event, "trigger", undo);
+}
+
+/* Call @each for every key that it has counted. */
+static void event_hits(const struct trigger *t,
+		       void (*each)(void *ctx, unsigned long long key,
+				    unsigned long long hits),
+		       void *ctx)
+{
+	unsigned long long key, hits;
 	char path[256], line[256];
-	unsigned long long hits, all = 0;
 	FILE *f;
 
-	snprintf(path, sizeof(path), EVENTS "%s/hist", event);
+	snprintf(path, sizeof(path), EVENTS "%s/hist", t->event);
 	f = fopen(path, "r");
 	if (!f)
 		die("%s", path);
-	while (fgets(line, sizeof(line), f)) {
-		char *at = strstr(line, "hitcount:");
-
-		if (at && sscanf(at, "hitcount: %llu", &hits) == 1)
-			all += hits;
-	}
+	while (fgets(line, sizeof(line), f))
+		if (sscanf(line, "{ %*[^:]: %llu } hitcount: %llu", &key,
+			   &hits) == 2)
+			each(ctx, key, hits);
 	fclose(f);
-	return all;
+}
+
+static void add_hits(void *ctx, unsigned long long key, unsigned long long hits)
+{
+	*(unsigned long long *)ctx += hits;
 }
 
 static void measure_exits(char **argv)
 {
 	/* KVM_EXIT_MMIO is 6 */
-	static const char *const counters[][2] = {
-		{ "kvm_exit", "hist:keys=ret" },
-		{ "kvm_userspace_exit", "hist:keys=reason if reason == 6" },
+	static const struct trigger counters[] = {
+		{ "kvm/kvm_exit", "hist:keys=ret" },
+		{ "kvm/kvm_userspace_exit", "hist:keys=reason if reason == 6" },
 	};
-	unsigned long long hits[2];
-	char undo[64];
+	unsigned long long hits[2] = { 0 };
 
 	for (int i = 0; i < 2; i++)
-		if (!event_write(counters[i][0], "trigger", counters[i][1]))
-			die("trigger of %s", counters[i][0]);
+		trigger_set(&counters[i]);
 	ended(start(argv), 0);
 	for (int i = 0; i < 2; i++) {
-		hits[i] = event_hits(counters[i][0]);
-		snprintf(undo, sizeof(undo), "!%s", counters[i][1]);
-		event_write(counters[i][0], "trigger", undo);
+		event_hits(&counters[i], add_hits, &hits[i]);
+		trigger_undo(&counters[i]);
 	}
 	printf("%llu %llu\n", hits[0], hits[1]);
 }
@@ -203,14 +229,37 @@ static void measure_memory(unsigned long long size, char **argv)
 	printf("%llu\n", peak * 1024);
 }
 
-/* What is counted of a task. */
+#define FIGURES_MAX 16
+
 struct figures {
-	unsigned long long whole, guest, own, exits, mmio;
+	unsigned long long n[FIGURES_MAX];
+};
+
+/* What is counted while tasks run. */
+struct column {
+	const char *name;
+	unsigned key; /* of a histogram; 0: none */
 };
 
 struct meters {
-	int whole, guest, own;
+	const struct column *columns;
+	size_t nr;
+	void (*start)(void);
+	void (*stop)(void);
+	struct figures (*read)(void);
 };
+
+/* --- what tasks cost --- */
+
+enum { WHOLE, GUEST, MONITOR, EXITS, MMIO, COSTS };
+
+static const struct column cost_columns[COSTS] = {
+	[WHOLE] = { "whole", 0 },     [GUEST] = { "guest", 0 },
+	[MONITOR] = { "monitor", 0 }, [EXITS] = { "exits", 0 },
+	[MMIO] = { "mmio", 0 },
+};
+
+static int cost_fds[MONITOR + 1];
 
 static int open_meter(pid_t pid, bool own, bool guest)
 {
@@ -229,6 +278,14 @@ static int open_meter(pid_t pid, bool own, bool guest)
 	if (fd < 0)
 		die("perf_event_open");
 	return fd;
+}
+
+/* Counted is what comes after us: our child and its threads. */
+static void start_costs(void)
+{
+	cost_fds[WHOLE] = open_meter(-1, false, false);
+	cost_fds[GUEST] = open_meter(-1, false, true);
+	cost_fds[MONITOR] = open_meter(0, true, false);
 }
 
 static unsigned long long read_meter(int fd)
@@ -254,69 +311,157 @@ static unsigned long long read_counter(const char *name)
 	return n;
 }
 
-static struct figures read_all(const struct meters *m)
+static struct figures read_costs(void)
 {
-	return (struct figures) { .exits = read_counter("exits"),
-				  .mmio = read_counter("mmio_exit_user"),
-				  .own = read_meter(m->own),
-				  .guest = read_meter(m->guest),
-				  .whole = read_meter(m->whole) };
+	struct figures f = { { 0 } };
+
+	f.n[EXITS] = read_counter("exits");
+	f.n[MMIO] = read_counter("mmio_exit_user");
+	for (int i = MONITOR; i >= WHOLE; i--)
+		f.n[i] = read_meter(cost_fds[i]);
+	return f;
 }
+
+static void stop_costs(void)
+{
+	for (int i = WHOLE; i <= MONITOR; i++)
+		close(cost_fds[i]);
+}
+
+static const struct meters costs = { cost_columns, COSTS, start_costs,
+				     stop_costs, read_costs };
+
+/* --- what tasks have called --- */
+
+static const struct column call_columns[] = {
+	{ "returns:debug", KVM_EXIT_DEBUG },
+	{ "returns:MMIO", KVM_EXIT_MMIO },
+	{ "returns:interrupted", KVM_EXIT_INTR },
+	{ "returns:others", 0 },
+	{ "KVM_RUN", KVM_RUN },
+	{ "KVM_GET_ONE_REG", KVM_GET_ONE_REG },
+	{ "KVM_SET_ONE_REG", KVM_SET_ONE_REG },
+	{ "KVM_SET_GUEST_DEBUG", KVM_SET_GUEST_DEBUG },
+	{ "KVM_IRQ_LINE", KVM_IRQ_LINE },
+	{ "KVM_SET_DEVICE_ATTR", KVM_SET_DEVICE_ATTR },
+	{ "KVM_SET_GSI_ROUTING", KVM_SET_GSI_ROUTING },
+	{ "KVM_IRQFD", KVM_IRQFD },
+	{ "KVM_IOEVENTFD", KVM_IOEVENTFD },
+	{ "ioctls:others", 0 },
+};
+#define OTHER_RETURNS 3
+#define CALLS         (sizeof(call_columns) / sizeof(call_columns[0]))
+
+static const struct trigger returns = { "kvm/kvm_userspace_exit",
+					"hist:keys=reason" };
+static const struct trigger ioctls = { "syscalls/sys_enter_ioctl",
+				       "hist:keys=cmd" };
+
+static void start_calls(void)
+{
+	trigger_set(&returns);
+	trigger_set(&ioctls);
+}
+
+static void stop_calls(void)
+{
+	trigger_undo(&returns);
+	trigger_undo(&ioctls);
+}
+
+/* To one of the columns from @from on, or else to @others, which is behind. */
+static void add_call(struct figures *f, size_t from, size_t others,
+		     unsigned long long key, unsigned long long hits)
+{
+	while (from < others && call_columns[from].key != key)
+		from++;
+	f->n[from] += hits;
+}
+
+static void add_return(void *ctx, unsigned long long key,
+		       unsigned long long hits)
+{
+	add_call(ctx, 0, OTHER_RETURNS, key, hits);
+}
+
+static void add_ioctl(void *ctx, unsigned long long key,
+		      unsigned long long hits)
+{
+	if (_IOC_TYPE(key) == KVMIO)
+		add_call(ctx, OTHER_RETURNS + 1, CALLS - 1, key, hits);
+}
+
+static struct figures read_calls(void)
+{
+	struct figures f = { { 0 } };
+
+	event_hits(&returns, add_return, &f);
+	event_hits(&ioctls, add_ioctl, &f);
+	return f;
+}
+
+static const struct meters calls = { call_columns, CALLS, start_calls,
+				     stop_calls, read_calls };
+
+/* --- the tasks --- */
 
 static struct figures minus(struct figures a, struct figures b)
 {
-	return (struct figures) { .whole = a.whole - b.whole,
-				  .guest = a.guest - b.guest,
-				  .own = a.own - b.own,
-				  .exits = a.exits - b.exits,
-				  .mmio = a.mmio - b.mmio };
+	for (size_t i = 0; i < FIGURES_MAX; i++)
+		a.n[i] -= b.n[i];
+	return a;
 }
 
 /* Its guest begins a task when it gets a line. */
 static void follow_tasks(const struct meters *m, FILE *says, int to)
 {
-	struct figures begin, task, nothing = { 0 };
+	struct figures begin, task, nothing = { { 0 } };
 	char line[512], name[32], word[8];
-	unsigned long long count;
+	unsigned long long count, irqs;
 
 	while (fgets(line, sizeof(line), says)) {
 		fputs(line, stderr);
-		if (sscanf(line, "%31[a-z0-9-]: %7[a-z], %llu", name, word,
-			   &count) < 2)
+		if (sscanf(line, "%31[a-z0-9-]: %7[a-z], %llu, %llu", name,
+			   word, &count, &irqs) < 2)
 			continue;
 		if (!strcmp(word, "ready")) {
-			begin = read_all(m);
+			begin = m->read();
 			if (write(to, "\n", 1) != 1)
 				die("its standard input");
 		} else if (!strcmp(word, "done")) {
-			task = minus(read_all(m), begin);
-			/* The first: what every beginning and end costs. */
-			if (!strcmp(name, "nothing"))
+			task = minus(m->read(), begin);
+			if (!strcmp(name, "nothing")) {
 				nothing = task;
+				continue;
+			}
 			task = minus(task, nothing);
-			printf("%s %llu %llu %llu %llu %llu %llu\n", name,
-			       count, task.whole, task.guest, task.own,
-			       task.exits, task.mmio);
+			printf("%s %llu %llu", name, count, irqs);
+			for (size_t i = 0; i < m->nr; i++)
+				printf(" %lld", (long long)task.n[i]);
+			printf("\n");
 		}
 	}
 }
 
-static void measure_tasks(char **argv)
+static void measure_tasks(const struct meters *m, char **argv)
 {
 	int in[2], out[2];
-	struct meters m;
 	pid_t pid;
 
 	if (pipe2(in, O_CLOEXEC) || pipe2(out, O_CLOEXEC))
 		die("pipe");
-	/* Counted is what comes after us: our child and its threads. */
-	m = (struct meters) { .whole = open_meter(-1, false, false),
-			      .guest = open_meter(-1, false, true),
-			      .own = open_meter(0, true, false) };
+	m->start();
+	printf("task count interrupts");
+	for (size_t i = 0; i < m->nr; i++)
+		printf(" %s", m->columns[i].name);
+	printf("\n");
+	/* The child would print it, too. */
+	fflush(stdout);
 	pid = start_with(in[0], out[1], argv);
 	close(in[0]);
 	close(out[1]);
-	follow_tasks(&m, fdopen(out[0], "r"), in[1]);
+	follow_tasks(m, fdopen(out[0], "r"), in[1]);
+	m->stop();
 	ended(pid, 0);
 }
 
@@ -329,7 +474,9 @@ int main(int argc, char **argv)
 	} else if (argc > 3 && !strcmp(argv[1], "memory")) {
 		measure_memory(strtoull(argv[2], NULL, 10), argv + 3);
 	} else if (argc > 2 && !strcmp(argv[1], "tasks")) {
-		measure_tasks(argv + 2);
+		measure_tasks(&costs, argv + 2);
+	} else if (argc > 2 && !strcmp(argv[1], "calls")) {
+		measure_tasks(&calls, argv + 2);
 	} else {
 		fprintf(stderr, "measure: see its first lines for its use\n");
 		return 1;
