@@ -42,9 +42,9 @@ $(guest-dir)/initrd: $(guest-dir)/init tests/guest/pack
 	$(call say,PACK,$@)
 	$(Q)tests/guest/pack $< $@
 
-## make bench             measure against QEMU in an instruction-counted lab
+## make bench             count instructions, also QEMU's; BENCH='part...' of it
 bench: arm64
-	$(Q)O=$(O) tests/bench/run
+	$(Q)O=$(O) tests/bench/run $(BENCH)
 
 # What several unit tests put in the place of the world outside.
 fakes = $(O)/tests/unit/fakes.a
