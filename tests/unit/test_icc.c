@@ -1482,6 +1482,183 @@ START_TEST(every_call_of_a_life_may_fail)
 }
 END_TEST
 
+/* --- instructions with breakpoints of their own --- */
+
+/* The access at @va is thrown @times and made. */
+static void throw_often(u64 va, int times)
+{
+	for (int i = 0; i < times; i++) {
+		ck_assert_int_eq(throw(va, EC(0)).kind, VCPU_SYSREG_READ);
+		ck_assert_int_eq(kvm_vcpu_sysreg_done(b.k, 1, true, 0), 0);
+	}
+}
+
+/* vCPU 1's next run sets breakpoints, @va's among them or not. */
+static void expect_hot(u64 va, bool hot)
+{
+	char want[64];
+
+	kvm_kernel_forget();
+	run_on(1);
+	snprintf(want, sizeof(want), " 0x%llx/0x1e3", (unsigned long long)va);
+	ck_assert_int_eq(count("vcpu1 " WATCH), 1);
+	ck_assert_int_eq(count(want), hot);
+}
+
+static struct kvm_exit run_to(u64 pc)
+{
+	kvm_kernel.regs[1][REG_PC] = pc;
+	kvm_kernel_forget();
+	return run_debug(1, BREAKPOINT);
+}
+
+START_TEST(hot_instructions)
+{
+	u64 *regs = kvm_kernel.regs[1];
+	struct kvm_exit x;
+
+	begin_watching();
+	put_insn(CODE, 0xd538cc03);
+	throw_often(CODE, 63);
+	kvm_kernel_forget();
+	run_on(1);
+	ck_assert_int_eq(count(WATCH), 0);
+	throw_often(CODE, 1);
+	expect_hot(CODE, true);
+
+	/* Nothing is thrown: only what an MRS changes does change. */
+	regs[REG_PSTATE] = EL1H;
+	x = run_to(CODE);
+	ck_assert_int_eq(x.kind, VCPU_SYSREG_READ);
+	ck_assert_uint_eq(x.addr, IAR1);
+	ck_assert_int_eq(kvm_vcpu_sysreg_done(b.k, 1, true, ANSWER), 0);
+	ck_assert_int_eq(count(" SET "), 2);
+	ck_assert_uint_eq(regs[3], ANSWER);
+	ck_assert_uint_eq(regs[REG_PC], CODE + 4);
+	ck_assert_uint_eq(regs[REG_PSTATE], EL1H);
+	ck_assert_int_eq(count(WATCH), 0);
+	end();
+}
+END_TEST
+
+/* It is executed as it is then, without a breakpoint. */
+START_TEST(hot_no_more)
+{
+	static const struct {
+		u32 insn;
+		u64 ttbr;
+		bool learn;
+	} rows[] = {
+		{ 0xd503201f, 0, false },          /* patched */
+		{ 0xd538cc03, 0x40008000, false }, /* another kernel's tables */
+		{ 0xd538cc03, 0, true },           /* and its vectors */
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		begin_watching();
+		put_insn(CODE, 0xd538cc03);
+		throw_often(CODE, 64);
+		expect_hot(CODE, true);
+		put_insn(CODE, rows[i].insn);
+		kvm_kernel.regs[1][REG_TTBR0_EL1] = rows[i].ttbr;
+		if (rows[i].learn)
+			learn(1, BASE + 0x10000);
+		else
+			ck_assert_int_eq(run_to(CODE).kind, VCPU_KICKED);
+		ck_assert_uint_eq(kvm_kernel.regs[1][REG_PC],
+				  rows[i].learn ? kvm_kernel.regs[1][REG_PC]
+						: CODE);
+		expect_hot(CODE, false);
+		end();
+	}
+}
+END_TEST
+
+/* A register that is not there throws, as it would have. */
+START_TEST(hot_and_refused)
+{
+	begin_watching();
+	put_insn(CODE, 0xd538cc03);
+	throw_often(CODE, 64);
+	expect_hot(CODE, true);
+	ck_assert_int_eq(run_to(CODE).kind, VCPU_SYSREG_READ);
+	ck_assert_int_eq(kvm_vcpu_sysreg_done(b.k, 1, false, 0), 0);
+	ck_assert_uint_eq(kvm_kernel.regs[1][REG_PC], CODE);
+	ck_assert_int_eq(count(STEP), 0);
+	expect_hot(CODE, false);
+	end();
+}
+END_TEST
+
+static u32 breakpoints_set(const char *line)
+{
+	u32 n = 0;
+
+	for (; (line = strstr(line, "/0x1e3")); line++)
+		n++;
+	return n;
+}
+
+START_TEST(room_for_hot_ones)
+{
+	static const struct {
+		u32 breakpoints, hot;
+	} rows[] = { { 1, 0 }, { 2, 1 }, { 6, 4 } };
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		u32 set = 0;
+
+		prepare();
+		kvm_kernel.breakpoints = rows[i].breakpoints;
+		make(2);
+		learn(1, BASE);
+		for (u64 at = CODE; at < CODE + 6 * 4; at += 4) {
+			put_insn(at, 0xd538cc03);
+			throw_often(at, 80);
+			for (int l = 0; l < kvm_kernel.lines; l++)
+				if (strstr(kvm_kernel.line[l], "vcpu1 " WATCH))
+					set = breakpoints_set(
+						kvm_kernel.line[l]);
+			kvm_kernel_forget();
+		}
+		ck_assert_uint_eq(set, 1 + rows[i].hot);
+		end();
+	}
+}
+END_TEST
+
+/* That a program has run shows in ESR_EL1, too, if a kernel before has not
+ * left it there. */
+START_TEST(signs_of_a_program)
+{
+	static const struct {
+		u64 before, after;
+		bool settled;
+	} rows[] = {
+		{ 0, EC(0x15), true },         { 0, EC(0x20), true },
+		{ 0, EC(0x24), true },         { 0, EC(0x25), false },
+		{ 0, EC(0x21), false },        { 0, EC(0x3c), false },
+		{ EC(0x15), EC(0x15), false }, { EC(0x15), EC(0x24), true },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		begin();
+		learn(1, BASE);
+		kvm_kernel.regs[1][REG_PSTATE] = EL1H;
+		kvm_kernel.regs[1][REG_ESR_EL1] = rows[i].before;
+		run(1, KVM_EXIT_INTR);
+		run(1, KVM_EXIT_INTR);
+		kvm_kernel.regs[1][REG_ESR_EL1] = rows[i].after;
+		run(1, KVM_EXIT_INTR);
+		kvm_kernel_forget();
+		run(1, KVM_EXIT_INTR);
+		ck_assert_msg(!count("vcpu1 GET VBAR_EL1") == rows[i].settled,
+			      "row %zu", i);
+		end();
+	}
+}
+END_TEST
+
 /* --- what a guest may do --- */
 
 /* KVM_EXIT_DEBUG is also what a guest's own BRK ends in: while the vCPU is
@@ -1736,4 +1913,5 @@ UNIT_MAIN("icc", creating, a_host_that_lacks_something, what_is_learnt,
 	  requests_for_the_sandbox, a_guests_own_brk,
 	  the_state_a_brk_is_taken_in, debug_exits_that_fail, half_a_regime,
 	  attributes_of_tables, a_table_with_52_bits, a_mode_there_is_not,
-	  places_after_waking, a_debug_exit_with_a_gic)
+	  places_after_waking, a_debug_exit_with_a_gic, hot_instructions,
+	  hot_no_more, hot_and_refused, room_for_hot_ones, signs_of_a_program)

@@ -6,14 +6,16 @@
  * a hardware breakpoint hands the vCPU to us. We read the instruction at
  * ELR_EL1, have the access done and send the guest on behind it, as though
  * nothing had been thrown. What else arrives at that vector is stepped over.
+ * Instructions that come again and again get breakpoints of their own, as far
+ * as there are: nothing is thrown then, and half of the way is saved.
  *
  * A vector base is learnt when a vCPU leaves the guest at EL1 and VBAR_EL1 is
  * none we know, and is watched on all vCPUs from then on: one that comes up
  * touches ICC_SRE_EL1 before anything else that we see. There are as many as
  * the hardware has breakpoints, usually six; the oldest makes room. We look
  * after each access to a device, of which a kernel makes some (GICD) before it
- * first turns to the CPU interface; and each time until a vCPU has been seen at
- * EL0, because a kernel may move its vectors once more while it boots.
+ * first turns to the CPU interface; and each time until there are signs of a
+ * program, because a kernel may move its vectors once more while it boots.
  *
  * What this does not give, so that it is for tests and for hosts whose GIC has
  * no virtualisation: a guest that moves its vectors and touches ICC_*_EL1
@@ -43,6 +45,9 @@
 /* ESR_EL1.EC, and of what took us out of the guest */
 #define ESR_EC        GENMASK(31, 26)
 #define EC_UNKNOWN    0x00
+#define EC_SVC64      0x15
+#define EC_INSN_ABORT 0x20 /* of a lower exception level, as is the next */
+#define EC_DATA_ABORT 0x24
 #define EC_BREAKPOINT 0x30
 #define EC_SOFTSTEP   0x32
 #define EC_BKPT32     0x38
@@ -67,6 +72,9 @@
 #define SYSREG_REG  GENMASK(20, 5)
 #define SYSREG_RT   GENMASK(4, 0)
 #define RT_ZERO     31
+
+/* An instruction that was thrown so often gets a breakpoint. */
+#define HOT_TIMES   64
 
 #define SCTLR_M     BIT(0)
 #define SCTLR_SPAN  BIT(23)
@@ -122,23 +130,49 @@ static bool known(const struct icc_vectors *t, u64 base)
 	return false;
 }
 
+/* The last exception to EL1 was a program's, and not left by an earlier
+ * kernel. */
+static bool after_a_program(struct icc *c, u64 esr)
+{
+	u64 ec = FIELD_GET(ESR_EC, esr);
+
+	if (c->fresh)
+		c->old_esr = esr;
+	c->fresh = false;
+	return esr != c->old_esr &&
+	       (ec == EC_SVC64 || ec == EC_INSN_ABORT || ec == EC_DATA_ABORT);
+}
+
 /* Is VBAR_EL1 what we should know and do not? */
 static bool moved(struct kvm *k, struct vcpu *v)
 {
-	u64 vbar, pstate;
+	u64 vbar, pstate, esr;
 
 	if (vcpu_reg_get(v, REG_VBAR_EL1, &vbar))
 		return false;
 	if (v->icc.settled && known(&k->vectors, vbar))
 		return false;
-	if (vcpu_reg_get(v, REG_PSTATE, &pstate))
+	if (vcpu_reg_get(v, REG_PSTATE, &pstate) ||
+	    vcpu_reg_get(v, REG_ESR_EL1, &esr))
 		return false;
 	/* A kernel may have other vectors while programs run. */
 	if ((pstate & PSTATE_EL) != PSTATE_EL1) {
 		v->icc.settled = true;
 		return false;
 	}
-	return vbar && !known(&k->vectors, vbar);
+	if (vbar && !known(&k->vectors, vbar))
+		return true;
+	if (after_a_program(&v->icc, esr))
+		v->icc.settled = true;
+	return false;
+}
+
+/* What was found out by running no longer counts. */
+static void start_anew(struct icc *c)
+{
+	c->look = c->fresh = true;
+	c->hot_nr = 0;
+	memset(c->seen, 0, sizeof(c->seen));
 }
 
 static void changed(struct kvm *k)
@@ -146,8 +180,7 @@ static void changed(struct kvm *k)
 	k->vectors.generation++;
 	for (u32 i = 0; i < k->setup.cpus; i++) {
 		k->vcpus[i].icc.settled = false;
-		k->vcpus[i].icc.look = true;
-		memset(k->vcpus[i].icc.seen, 0, sizeof(k->vcpus[i].icc.seen));
+		start_anew(&k->vcpus[i].icc);
 	}
 }
 
@@ -175,11 +208,14 @@ static int watch(struct kvm *k, struct vcpu *v)
 {
 	struct kvm_guest_debug d = { .control = KVM_GUESTDBG_ENABLE |
 						KVM_GUESTDBG_USE_HW };
+	u32 n = 0;
 
-	for (u32 i = 0; i < k->vectors.nr; i++) {
-		d.arch.dbg_bvr[i] = k->vectors.base[i] + VECTOR_SYNC_EL1;
+	for (u32 i = 0; i < k->vectors.nr; i++)
+		d.arch.dbg_bvr[n++] = k->vectors.base[i] + VECTOR_SYNC_EL1;
+	for (u32 i = 0; i < v->icc.hot_nr; i++)
+		d.arch.dbg_bvr[n++] = v->icc.hot[i];
+	for (u32 i = 0; i < n; i++)
 		d.arch.dbg_bcr[i] = BCR_EL1;
-	}
 	if (ioctl(v->fd, KVM_SET_GUEST_DEBUG, &d) < 0)
 		return -errno;
 	v->icc.watching = k->vectors.generation;
@@ -299,14 +335,14 @@ static void tell_wires(struct kvm *k, u32 i)
 void icc_leave(struct kvm *k, u32 i)
 {
 	struct icc *c = &k->vcpus[i].icc;
-	u32 why = k->vcpus[i].run->exit_reason;
+	bool mmio = k->vcpus[i].run->exit_reason == KVM_EXIT_MMIO;
 
 	lock_take(&c->lock);
 	c->in_guest = false;
 	lock_drop(&c->lock);
-	/* Who came by a breakpoint is where we know it. */
-	c->look =
-		why == KVM_EXIT_MMIO || (!c->settled && why != KVM_EXIT_DEBUG);
+	/* Whose exception has just arrived at a vector, has one we know. */
+	c->look = mmio || (!c->settled && !c->at_vector);
+	c->at_vector = false;
 	tell_wires(k, i);
 }
 
@@ -321,11 +357,15 @@ void icc_vcpu_reset(struct kvm *k, u32 i)
 	lock_drop(&c->lock);
 	c->watching = 0;
 	c->stepping = false;
-	c->look = true;
-	memset(c->seen, 0, sizeof(c->seen));
+	start_anew(c);
 }
 
 /* --- an access --- */
+
+static u64 ttbr_of(u64 va)
+{
+	return va & BIT(55) ? REG_TTBR1_EL1 : REG_TTBR0_EL1;
+}
 
 /* What translates @va at EL1. The other half may be set to anything. */
 static bool regime(const struct vcpu *v, u64 va, struct walk_regime *r)
@@ -338,7 +378,7 @@ static bool regime(const struct vcpu *v, u64 va, struct walk_regime *r)
 	u64 tcr, ttbr;
 
 	if (vcpu_reg_get(v, REG_TCR_EL1, &tcr) ||
-	    vcpu_reg_get(v, up ? REG_TTBR1_EL1 : REG_TTBR0_EL1, &ttbr))
+	    vcpu_reg_get(v, ttbr_of(va), &ttbr))
 		return false;
 	*r = (struct walk_regime) {
 		.oas = bits[FIELD_GET(TCR_IPS, tcr)],
@@ -393,6 +433,7 @@ static bool fetch(struct kvm *k, struct vcpu *v, u64 va, u32 *insn)
 			return false;
 		}
 		s->va = va;
+		s->times = 0;
 	}
 	at = dma_piece(&k->setup.gic->dma, s->pa & ~3ull, sizeof(*insn), false);
 	if (at)
@@ -400,25 +441,92 @@ static bool fetch(struct kvm *k, struct vcpu *v, u64 va, u32 *insn)
 	return at;
 }
 
-/* True if it is an access that the caller is to make. */
-static bool decode(struct kvm *k, struct vcpu *v, struct kvm_exit *x)
+/* The access that the instruction at @pc is; false if it is none. */
+static bool decode(struct kvm *k, struct vcpu *v, u64 pc, struct kvm_exit *x)
 {
-	u64 esr;
+	struct icc *c = &v->icc;
 	u32 insn;
 
-	if (vcpu_reg_get(v, REG_ESR_EL1, &esr) ||
-	    FIELD_GET(ESR_EC, esr) != EC_UNKNOWN ||
-	    vcpu_reg_get(v, REG_ELR_EL1, &v->icc.elr) ||
-	    !fetch(k, v, v->icc.elr, &insn) ||
-	    (insn & SYSREG_MASK) != SYSREG_INSN)
+	if (!fetch(k, v, pc, &insn) || (insn & SYSREG_MASK) != SYSREG_INSN)
 		return false;
-	v->icc.rt = (u32)FIELD_GET(SYSREG_RT, insn);
-	v->icc.read = insn & SYSREG_READ;
-	x->kind = v->icc.read ? VCPU_SYSREG_READ : VCPU_SYSREG_WRITE;
-	x->addr = FIELD_GET(SYSREG_REG, insn);
+	c->pc = pc;
+	c->rt = (u32)FIELD_GET(SYSREG_RT, insn);
+	c->read = insn & SYSREG_READ;
 	x->val = 0;
-	return v->icc.read || v->icc.rt == RT_ZERO ||
-	       !vcpu_reg_get(v, REG_X(v->icc.rt), &x->val);
+	if (!c->read && c->rt != RT_ZERO &&
+	    vcpu_reg_get(v, REG_X(c->rt), &x->val))
+		return false;
+	x->kind = c->read ? VCPU_SYSREG_READ : VCPU_SYSREG_WRITE;
+	x->addr = FIELD_GET(SYSREG_REG, insn);
+	return true;
+}
+
+/* True if an access was thrown that the caller is to make. */
+static bool thrown(struct kvm *k, struct vcpu *v, struct kvm_exit *x)
+{
+	u64 esr, elr;
+
+	return !vcpu_reg_get(v, REG_ESR_EL1, &esr) &&
+	       FIELD_GET(ESR_EC, esr) == EC_UNKNOWN &&
+	       !vcpu_reg_get(v, REG_ELR_EL1, &elr) && decode(k, v, elr, x);
+}
+
+static bool is_hot(const struct icc *c, u64 pc)
+{
+	for (u32 i = 0; i < c->hot_nr; i++)
+		if (c->hot[i] == pc)
+			return true;
+	return false;
+}
+
+/* Once more: is it worth a breakpoint, and is there one left? */
+static void warm(struct kvm *k, struct vcpu *v)
+{
+	struct icc *c = &v->icc;
+	u32 room = MIN(k->vectors.max - k->vectors.nr, ICC_HOT_MAX);
+	u64 ttbr;
+
+	if (c->hot_nr >= room ||
+	    ++c->seen[c->pc / 4 % ICC_SEEN].times < HOT_TIMES ||
+	    vcpu_reg_get(v, ttbr_of(c->pc), &ttbr))
+		return;
+	c->hot_table = ttbr & TTBR_PA;
+	c->hot[c->hot_nr++] = c->pc;
+	c->watching = 0;
+}
+
+/* Not what it was: let what is there be executed, and begin again. */
+static void cool(struct icc *c)
+{
+	c->hot_nr = 0;
+	memset(c->seen, 0, sizeof(c->seen));
+	c->watching = 0;
+}
+
+/* Is @pc still where it was when it was found? Another kernel, which has not
+ * been seen yet, has its own tables. */
+static bool still_there(const struct vcpu *v, u64 pc)
+{
+	u64 ttbr;
+
+	return !vcpu_reg_get(v, ttbr_of(pc), &ttbr) &&
+	       v->icc.hot_table == (ttbr & TTBR_PA);
+}
+
+static int breakpoint(struct kvm *k, struct vcpu *v, struct kvm_exit *x)
+{
+	u64 pc;
+	int err = vcpu_reg_get(v, REG_PC, &pc);
+
+	if (err)
+		return err;
+	v->icc.direct = is_hot(&v->icc, pc);
+	v->icc.at_vector = !v->icc.direct;
+	if (v->icc.direct && (!still_there(v, pc) || !decode(k, v, pc, x)))
+		cool(&v->icc);
+	if (v->icc.direct || thrown(k, v, x))
+		return 0;
+	return step(v);
 }
 
 /*
@@ -466,10 +574,7 @@ void icc_debug(struct kvm *k, u32 i, struct kvm_exit *x)
 	/* Nobody debugs a vCPU that has KVM's GIC. */
 	switch (k->setup.gic ? FIELD_GET(ESR_EC, v->run->debug.arch.hsr) : 0) {
 	case EC_BREAKPOINT:
-		if (!decode(k, v, x)) {
-			x->kind = VCPU_KICKED;
-			err = step(v);
-		}
+		err = breakpoint(k, v, x);
 		break;
 	case EC_BRK64:
 	case EC_BKPT32:
@@ -486,27 +591,41 @@ void icc_debug(struct kvm *k, u32 i, struct kvm_exit *x)
 		broken(x, err, "a debug exception");
 }
 
-/* Behind the instruction, as though it had been executed. */
-static int resume(struct vcpu *v, u64 val)
+/* As it was when the exception was thrown. -EINVAL for a mode there is not: a
+ * guest that jumped to its own vector may have put anything there. */
+static int restore_pstate(struct vcpu *v)
 {
 	u64 spsr;
 	int err = vcpu_reg_get(v, REG_SPSR_EL1, &spsr);
 
-	if (err)
-		return err;
-	/* A guest that jumped to its own vector may have put anything there;
-	 * KVM knows the modes there are. */
-	err = vcpu_reg_set(v, REG_PSTATE, spsr & ~PSTATE_BTYPE);
+	return err ? err : vcpu_reg_set(v, REG_PSTATE, spsr & ~PSTATE_BTYPE);
+}
+
+/* Behind the instruction, as though it had been executed. */
+static int resume(struct kvm *k, struct vcpu *v, u64 val)
+{
+	struct icc *c = &v->icc;
+	int err = c->direct ? 0 : restore_pstate(v);
+
 	if (err == -EINVAL)
 		return step(v);
-	if (!err && v->icc.read && v->icc.rt != RT_ZERO)
-		err = vcpu_reg_set(v, REG_X(v->icc.rt), val);
-	return err ? err : vcpu_reg_set(v, REG_PC, v->icc.elr + 4);
+	if (!err && c->read && c->rt != RT_ZERO)
+		err = vcpu_reg_set(v, REG_X(c->rt), val);
+	if (!err)
+		err = vcpu_reg_set(v, REG_PC, c->pc + 4);
+	if (!err && !c->direct)
+		warm(k, v);
+	return err;
 }
 
 int kvm_vcpu_sysreg_done(struct kvm *k, u32 i, bool there, u64 val)
 {
 	struct vcpu *v = &k->vcpus[i];
 
-	return there ? resume(v, val) : step(v);
+	if (there)
+		return resume(k, v, val);
+	if (!v->icc.direct)
+		return step(v);
+	cool(&v->icc);
+	return 0;
 }

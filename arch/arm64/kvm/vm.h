@@ -15,6 +15,7 @@ struct stat_at {
 /* icc.c: what a vCPU has of a GIC that is not KVM's. */
 #define ICC_BASES_MAX 16
 #define ICC_SEEN      64
+#define ICC_HOT_MAX   4
 struct icc {
 	/* Its inputs, as they are to be and as KVM knows; under the lock, which
 	 * is below a GIC's. */
@@ -28,14 +29,23 @@ struct icc {
 	bool stepping;
 	u32 watching; /* icc_vectors.generation that its breakpoints are of */
 	u64 wires;    /* device_irq_level, as told */
-	/* The access being made. */
-	u64 elr;
+	u64 old_esr;  /* what ESR_EL1 was when we began to look */
+	bool fresh;   /* which is to come */
+	/* The access being made, by the instruction at @pc; @direct: that has
+	 * a breakpoint of its own. */
+	u64 pc;
 	u32 rt;
-	bool read;
-	/* Where instructions were found. */
+	bool read, direct;
+	bool at_vector; /* it came by the other kind */
+	/* Where instructions were found, and how often they were thrown. */
 	struct icc_seen {
 		u64 va, pa;
+		u32 times;
 	} seen[ICC_SEEN];
+	/* Those that have breakpoints, by the tables at that address. */
+	u64 hot[ICC_HOT_MAX];
+	u32 hot_nr;
+	u64 hot_table;
 };
 
 /* Vector bases that are watched. Changes only while no vCPU runs. */
