@@ -99,8 +99,9 @@ static void aim(struct msix *m, struct vector *v)
 {
 	v->addr = pci_get(v->entry, 8);
 	v->data = (u32)pci_get(v->entry + ENTRY_DATA, 4);
-	v->aimed = !m->sink.aim(m->sink.ctx, &v->line, m->f->devfn, v->addr,
-				v->data);
+	v->aimed =
+		!m->sink.direct && !m->sink.aim(m->sink.ctx, &v->line,
+						m->f->devfn, v->addr, v->data);
 }
 
 /* A mask or the message may have changed. Caller holds both locks; @lock is let
@@ -264,7 +265,7 @@ bool msix_write(struct pci_function *f, u32 bar, u64 off, u32 size, u64 val)
 
 static int open_lines(struct msix *m, struct err *e)
 {
-	for (u32 i = 0; i < m->nr; i++) {
+	for (u32 i = 0; !m->sink.direct && i < m->nr; i++) {
 		if (m->sink.open(m->sink.ctx, &m->vectors[i].line, e))
 			return err_prefix(e, "%s", m->f->name);
 	}

@@ -43,6 +43,8 @@ struct msi_sink {
 	 * line; -errno if the host refuses, and the line sends nothing. */
 	int (*aim)(void *ctx, struct msi_line *l, u32 devid, u64 addr,
 		   u32 data);
+	/* A line would only lead back to this process: who can send, does. */
+	bool direct;
 	void *ctx;
 };
 

@@ -129,6 +129,7 @@ struct msi_sink user_msi_sink(struct user_msi *u)
 		.open = line_open,
 		.close = line_close,
 		.aim = line_aim,
+		.direct = true,
 		.ctx = u,
 	};
 }

@@ -1,6 +1,7 @@
 /*
- * Messages that the event loop carries to an ITS of ours, where the kernel has
- * no interrupt controller to take them: each line is an event of the loop's.
+ * Messages to an ITS of ours, where the kernel has no interrupt controller to
+ * take them. Those of devices in this process are sent at once; a line, which is
+ * for others, is an event of the loop's.
  */
 #ifndef BELFRY_USER_MSI_H
 #define BELFRY_USER_MSI_H

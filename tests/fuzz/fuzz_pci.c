@@ -180,8 +180,11 @@ static const struct pci_ops device_ops = {
 static void device_init(struct device *d, const struct kind *k, struct bench *b)
 {
 	const struct pci_ids ids = { 1, 2, 3, 4, 5, 6 };
-	const struct msi_sink sink = { sink_send, sink_open, sink_close,
-				       sink_aim, b };
+	const struct msi_sink sink = { .send = sink_send,
+				       .open = sink_open,
+				       .close = sink_close,
+				       .aim = sink_aim,
+				       .ctx = b };
 	struct err e;
 	int err = 0;
 

@@ -455,8 +455,11 @@ static bool bench_init(struct bench *b)
 		.config_len = CONFIG_LEN,
 		.caps = {
 			.dma = { bench_map, b },
-			.msi = { sink_send, sink_open, sink_close, sink_aim,
-				 b },
+			.msi = { .send = sink_send,
+				 .open = sink_open,
+				 .close = sink_close,
+				 .aim = sink_aim,
+				 .ctx = b },
 			.doorbells = { bell_attach, bell_detach, b },
 		},
 	};

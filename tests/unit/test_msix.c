@@ -23,13 +23,15 @@
 
 /* A bus whose one function has @nr vectors; the guest has placed its BAR and
  * has touched nothing else. */
-static struct bench *bench_msix(u32 nr)
+static struct bench *bench_msix_at(u32 nr, bool direct)
 {
 	struct bench *b = bench_init(1);
 	struct pci_function *f = bench_function(b, 0);
-	struct msi_sink sink = sink_ops(&b->sink);
+	struct msi_sink sink;
 	struct err e = { 0 };
 
+	b->sink.direct = direct;
+	sink = sink_ops(&b->sink);
 	pci_add_cap(f, 9, "\3", NULL, 1);
 	pci_add_bar(f, BAR, 64 * KIB, true, true);
 	ck_assert_msg(!pci_add_msix(f, nr, BAR, TABLE, PBA, &sink, &e), "%s",
@@ -40,6 +42,11 @@ static struct bench *bench_msix(u32 nr)
 	config_wr(b, KEPT, PCI_COMMAND, 2,
 		  (u32)(PCI_COMMAND_MSE | PCI_COMMAND_BME));
 	return b;
+}
+
+static struct bench *bench_msix(u32 nr)
+{
+	return bench_msix_at(nr, false);
 }
 
 /* Word @word, MSIX_ADDR and so on, of entry @v. */
@@ -87,10 +94,8 @@ static void fire(struct bench *b, u32 v)
 }
 
 /* As a driver does it: on with all masked, messages, then unmask. */
-static struct bench *bench_running(u32 nr)
+static struct bench *run_bench(struct bench *b, u32 nr)
 {
-	struct bench *b = bench_msix(nr);
-
 	control(b, MSIX_CONTROL_ON | MSIX_CONTROL_MASK);
 	for (u32 v = 0; v < nr; v++) {
 		set_message(b, v, ADDR(v), DATA(v));
@@ -99,6 +104,11 @@ static struct bench *bench_running(u32 nr)
 	control(b, MSIX_CONTROL_ON);
 	ck_assert_uint_eq(sink_count(&b->sink), 0);
 	return b;
+}
+
+static struct bench *bench_running(u32 nr)
+{
+	return run_bench(bench_msix(nr), nr);
 }
 
 static void bench_end(struct bench *b)
@@ -669,6 +679,28 @@ START_TEST(aim_fails)
 }
 END_TEST
 
+/* To one that has no use for lines. */
+START_TEST(direct)
+{
+	struct bench *b = run_bench(bench_msix_at(2, true), 2);
+
+	for (u32 v = 0; v < 2; v++) {
+		fire(b, v);
+		expect_own(b, v);
+	}
+	mask(b, 0, true);
+	set_message(b, 0, ADDR(6), DATA(6));
+	fire(b, 0);
+	ck_assert_uint_eq(sink_count(&b->sink), 0);
+	mask(b, 0, false);
+	expect_own(b, 6);
+	ck_assert_uint_eq(b->sink.sends, 3);
+	ck_assert_uint_eq(b->sink.nr, 0);
+	ck_assert_uint_eq(b->sink.aims, 0);
+	bench_end(b);
+}
+END_TEST
+
 /* Whichever aim it is that fails, all messages come. */
 START_TEST(aim_fails_in_turn)
 {
@@ -1120,7 +1152,7 @@ START_TEST(fire_while_aiming)
 }
 END_TEST
 
-UNIT_MAIN("msix", capability, enabled, initial, table_access,
+UNIT_MAIN("msix", direct, capability, enabled, initial, table_access,
 	  table_access_refused, neighbours, sent, vector_mask, function_mask,
 	  pending_bits, message_changed_masked, message_changed_unmasked,
 	  address_alignment, disabled, bus_master, no_such_vector, no_msix,

@@ -307,7 +307,11 @@ struct world *world_create(bool scattered)
 	w->caps = (struct virtio_caps) {
 		.loop = loop_create(&e),
 		.dma = { device_map, w },
-		.msi = { sink_send, sink_open, sink_close, sink_aim, w },
+		.msi = { .send = sink_send,
+			 .open = sink_open,
+			 .close = sink_close,
+			 .aim = sink_aim,
+			 .ctx = w },
 		.doorbells = { bell_attach, bell_detach, w },
 	};
 	ck_assert_msg(w->caps.loop, "%s", e.msg);

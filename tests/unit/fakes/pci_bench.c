@@ -144,7 +144,8 @@ struct msi_sink sink_ops(struct sink *s)
 				   .open = fake_open,
 				   .close = fake_close,
 				   .aim = fake_aim,
-				   .ctx = s };
+				   .ctx = s,
+				   .direct = s->direct };
 }
 
 u32 sink_count(struct sink *s)

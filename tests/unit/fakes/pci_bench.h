@@ -77,6 +77,7 @@ struct sink {
 	u32 aim_fails_at;
 	bool aims_fail; /* all of them */
 	bool unmapped;  /* no message arrives that is sent by hand */
+	bool direct;    /* it would rather be sent them */
 	/* An aim posts the one and waits for the other; NULL: it does not. */
 	sem_t *aim_begun, *aim_go;
 	struct message *came;
