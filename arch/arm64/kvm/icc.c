@@ -112,7 +112,6 @@ int icc_create(struct kvm *k, u32 breakpoints, bool wires, struct err *e)
 			e, -ENOTSUP,
 			"irqchip: \"user\": this host's KVM has no hardware breakpoints; take \"kernel\" or \"split\"");
 	k->vectors.max = MIN(breakpoints, ICC_BASES_MAX);
-	k->vectors.generation = 1;
 	for (u32 i = 0; i < k->setup.cpus; i++) {
 		k->vcpus[i].icc.lock = LOCK_INIT;
 		k->vcpus[i].icc.look = true;
@@ -167,17 +166,23 @@ static bool moved(struct kvm *k, struct vcpu *v)
 	return false;
 }
 
+/* Code may not be what it was: find it anew, and set breakpoints anew. */
+static void cool(struct icc *c)
+{
+	c->hot_nr = 0;
+	memset(c->seen, 0, sizeof(c->seen));
+	c->watching = false;
+}
+
 /* What was found out by running no longer counts. */
 static void start_anew(struct icc *c)
 {
+	cool(c);
 	c->look = c->fresh = true;
-	c->hot_nr = 0;
-	memset(c->seen, 0, sizeof(c->seen));
 }
 
 static void changed(struct kvm *k)
 {
-	k->vectors.generation++;
 	for (u32 i = 0; i < k->setup.cpus; i++) {
 		k->vcpus[i].icc.settled = false;
 		start_anew(&k->vcpus[i].icc);
@@ -218,7 +223,7 @@ static int watch(struct kvm *k, struct vcpu *v)
 		d.arch.dbg_bcr[i] = BCR_EL1;
 	if (ioctl(v->fd, KVM_SET_GUEST_DEBUG, &d) < 0)
 		return -errno;
-	v->icc.watching = k->vectors.generation;
+	v->icc.watching = true;
 	return 0;
 }
 
@@ -294,7 +299,7 @@ bool icc_enter(struct kvm *k, u32 i, struct kvm_exit *x)
 	struct icc *c = &v->icc;
 	int err;
 
-	if (c->watching != k->vectors.generation && !c->stepping) {
+	if (!c->watching && !c->stepping) {
 		err = watch(k, v);
 		if (err)
 			return broken(x, err, "KVM_SET_GUEST_DEBUG");
@@ -355,7 +360,6 @@ void icc_vcpu_reset(struct kvm *k, u32 i)
 	c->lines = 0;
 	c->settled = false;
 	lock_drop(&c->lock);
-	c->watching = 0;
 	c->stepping = false;
 	start_anew(c);
 }
@@ -492,15 +496,7 @@ static void warm(struct kvm *k, struct vcpu *v)
 		return;
 	c->hot_table = ttbr & TTBR_PA;
 	c->hot[c->hot_nr++] = c->pc;
-	c->watching = 0;
-}
-
-/* Not what it was: let what is there be executed, and begin again. */
-static void cool(struct icc *c)
-{
-	c->hot_nr = 0;
-	memset(c->seen, 0, sizeof(c->seen));
-	c->watching = 0;
+	c->watching = false;
 }
 
 /* Is @pc still where it was when it was found? Another kernel, which has not
@@ -582,7 +578,7 @@ void icc_debug(struct kvm *k, u32 i, struct kvm_exit *x)
 		break;
 	case EC_SOFTSTEP:
 		v->icc.stepping = false;
-		v->icc.watching = 0;
+		v->icc.watching = false;
 		break;
 	default:
 		err = -EPROTO;

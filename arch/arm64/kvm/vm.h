@@ -27,10 +27,10 @@ struct icc {
 	/* The rest is the vCPU's own thread's. */
 	bool look; /* at VBAR_EL1, before entering */
 	bool stepping;
-	u32 watching; /* icc_vectors.generation that its breakpoints are of */
-	u64 wires;    /* device_irq_level, as told */
-	u64 old_esr;  /* what ESR_EL1 was when we began to look */
-	bool fresh;   /* which is to come */
+	bool watching; /* its breakpoints are those that they should be */
+	u64 wires;     /* device_irq_level, as told */
+	u64 old_esr;   /* what ESR_EL1 was when we began to look */
+	bool fresh;    /* which is to come */
 	/* The access being made, by the instruction at @pc; @direct: that has
 	 * a breakpoint of its own. */
 	u64 pc;
@@ -52,7 +52,6 @@ struct icc {
 struct icc_vectors {
 	u64 base[ICC_BASES_MAX];
 	u32 nr, max, next;
-	u32 generation; /* from 1 */
 };
 
 struct vcpu {
