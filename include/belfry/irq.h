@@ -40,9 +40,13 @@ struct msi_sink {
 	int (*open)(void *ctx, struct msi_line *l, struct err *e);
 	void (*close)(void *ctx, struct msi_line *l);
 	/* What the line sends from now on. Any thread, one at a time for a
-	 * line; -errno if the host refuses, and the line sends nothing. */
+	 * line; -errno if the host refuses, and the line sends nothing. A host
+	 * that has hardware deliver it looks where to only now. */
 	int (*aim)(void *ctx, struct msi_line *l, u32 devid, u64 addr,
 		   u32 data);
+	/* It sends nothing until it is aimed again; what comes meanwhile is
+	 * sent then, or lost. As aim. */
+	void (*rest)(void *ctx, struct msi_line *l);
 	/* A line would only lead back to this process: who can send, does. */
 	bool direct;
 	void *ctx;

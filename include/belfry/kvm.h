@@ -16,6 +16,7 @@
 #include <belfry/err.h>
 #include <belfry/irq.h>
 #include <belfry/its.h>
+#include <belfry/window.h>
 
 /* What this host's KVM offers. */
 struct kvm_caps {
@@ -118,6 +119,8 @@ struct irq_line kvm_irq_line(struct kvm *k, u32 intid);
 /* Messages through the kernel's ITS; up to 4096 lines. Likewise. */
 struct msi_sink kvm_msi_sink(struct kvm *k);
 struct doorbells kvm_doorbells(struct kvm *k);
+/* Memory slots of their own, beside kvm_map's. Likewise. */
+struct windows kvm_windows(struct kvm *k);
 
 /*
  * All vCPUs, the GIC and the ITS as at power-on: vCPU 0 on, the others off
@@ -195,6 +198,8 @@ struct kvm_request {
 extern const struct kvm_request kvm_vcpu_requests[], kvm_loop_requests[];
 /* And what both need besides with setup.stop. */
 extern const struct kvm_request kvm_split_requests[];
+/* And what both need besides for kvm_windows. */
+extern const struct kvm_request kvm_window_requests[];
 /* And what vCPU threads do with setup.gic. */
 extern const struct kvm_request kvm_user_requests[];
 

@@ -122,6 +122,15 @@ static int line_aim(void *ctx, struct msi_line *line, u32 devid, u64 addr,
 	return 0;
 }
 
+static void line_rest(void *ctx, struct msi_line *line)
+{
+	struct user_msi *u = ctx;
+
+	lock_take(&u->lock);
+	u->lines[line->id]->aimed = false;
+	lock_drop(&u->lock);
+}
+
 struct msi_sink user_msi_sink(struct user_msi *u)
 {
 	return (struct msi_sink) {
@@ -129,6 +138,7 @@ struct msi_sink user_msi_sink(struct user_msi *u)
 		.open = line_open,
 		.close = line_close,
 		.aim = line_aim,
+		.rest = line_rest,
 		.direct = true,
 		.ctx = u,
 	};

@@ -621,15 +621,20 @@ START_TEST(lines_are_irqfds)
 	/* The same again, and then something else. */
 	ck_assert_int_eq(sink.aim(k, &l[1], 8, 0x1208000040, 5), 0);
 	ck_assert_int_eq(sink.aim(k, &l[1], 8, 0x1208000040, 7), 0);
+	/* At rest it keeps its route. */
+	sink.rest(k, &l[0]);
+	sink.rest(k, &l[0]);
+	ck_assert_int_eq(sink.aim(k, &l[0], 8, 0x8000040, 6), 0);
 	sink.close(k, &l[1]);
 	sink.close(k, &l[1]);
 	sink.close(k, &l[2]);
 	expect_lines(&at, "vm ROUTES 1: 0x8 0x1208000040 5",
 		     "vm IRQFD gsi 1 flags 0",
 		     "vm ROUTES 0: 0x8 0x008000040 6 1: 0x8 0x1208000040 5",
-		     "vm IRQFD gsi 0 flags 0",
+		     "vm IRQFD gsi 0 flags 0", "vm IRQFD gsi 1 flags 1",
 		     "vm ROUTES 0: 0x8 0x008000040 6 1: 0x8 0x1208000040 7",
-		     "vm IRQFD gsi 1 flags 1", NULL);
+		     "vm IRQFD gsi 1 flags 0", "vm IRQFD gsi 0 flags 1",
+		     "vm IRQFD gsi 0 flags 0", "vm IRQFD gsi 1 flags 1", NULL);
 	expect_end(at);
 	/* A line nobody closed goes with the VM. */
 	kvm_destroy(k);
@@ -677,6 +682,38 @@ START_TEST(lines_have_an_end)
 	ck_assert_int_eq(l.fd, -1);
 	ck_assert_msg(strstr(e.msg, "ulimit -n"), "%s", e.msg);
 	sink.close(k, &l);
+	kvm_destroy(k);
+}
+END_TEST
+
+START_TEST(windows_are_slots)
+{
+	struct kvm *k = new_vm(&full_setup);
+	struct windows w = kvm_windows(k);
+	u32 a = w.open(w.ctx), b = w.open(w.ctx);
+	struct err e;
+	int at = 0;
+
+	/* Memory can be mapped after that. */
+	ck_assert_int_eq(kvm_map(k, 0x40000000, 0x200000, (void *)0x1000, &e),
+			 0);
+	ck_assert_int_eq(w.show(w.ctx, b, 0x10000000, 0x4000, (void *)0x2000),
+			 0);
+	w.hide(w.ctx, b);
+	ck_assert_int_eq(w.show(w.ctx, a, 0x10000000, 0x4000, (void *)0x3000),
+			 0);
+	expect_lines(
+		&at,
+		"vm MEMORY slot 0 flags 0 gpa 0x40000000 len 0x200000 host 0x1000",
+		"vm MEMORY slot 9 flags 0 gpa 0x10000000 len 0x4000 host 0x2000",
+		"vm MEMORY slot 9 flags 0 gpa 0x0 len 0x0 host 0x0",
+		"vm MEMORY slot 8 flags 0 gpa 0x10000000 len 0x4000 host 0x3000",
+		NULL);
+	expect_end(at);
+	kvm_kernel.fail_at = kvm_kernel.calls + 1;
+	kvm_kernel.fail_with = EEXIST;
+	ck_assert_int_eq(w.show(w.ctx, b, 0x10000000, 0x4000, (void *)0x2000),
+			 -EEXIST);
 	kvm_destroy(k);
 }
 END_TEST
@@ -1430,6 +1467,7 @@ START_TEST(requests_for_the_sandbox)
 	/* Both do a guest's commands over again, if that is to be done. */
 	ck_assert(!listed(kvm_vcpu_requests, KVM_SET_DEVICE_ATTR));
 	ck_assert(listed(kvm_split_requests, KVM_SET_DEVICE_ATTR));
+	ck_assert(listed(kvm_window_requests, KVM_SET_USER_MEMORY_REGION));
 }
 END_TEST
 
@@ -1441,7 +1479,7 @@ UNIT_MAIN("kvm", opening, a_kvm_of_another_version, probing, probing_the_gic,
 	  a_batch_longer_than_the_queue, the_queue_after_a_reset,
 	  a_reset_disables, a_kernel_that_refuses, messages_for_a_hidden_its,
 	  interrupts, lines_are_irqfds, a_refused_aim_is_tried_again,
-	  lines_have_an_end, doorbells_are_ioeventfds, accesses, power,
-	  suspending_and_waking, suspending_that_fails, undecoded_accesses,
-	  exits_nobody_knows, kicks, exits_are_counted,
+	  lines_have_an_end, windows_are_slots, doorbells_are_ioeventfds,
+	  accesses, power, suspending_and_waking, suspending_that_fails,
+	  undecoded_accesses, exits_nobody_knows, kicks, exits_are_counted,
 	  counters_that_are_missing, requests_for_the_sandbox)

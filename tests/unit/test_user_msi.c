@@ -342,6 +342,12 @@ START_TEST(not_aimed)
 	ck_assert_int_eq(sink.aim(sink.ctx, &l, 0, 0, 0), 0);
 	fire(&l);
 	expect_one(b, 0, 0);
+	sink.rest(sink.ctx, &l);
+	fire(&l);
+	expect_none(b);
+	ck_assert_int_eq(sink.aim(sink.ctx, &l, 0, 0, 0), 0);
+	fire(&l);
+	expect_one(b, 0, 0);
 	sink.close(sink.ctx, &l);
 	loop_destroy(b->loop);
 	b->loop = NULL;

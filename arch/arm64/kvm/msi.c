@@ -4,8 +4,9 @@
  *
  * KVM takes the routes of all lines at once and waits for its readers each
  * time, so a route is only set when it changes. Between being opened and aimed
- * a line has neither route nor irqfd: a GICv4 host looks for the interrupt's
- * mapping, and finds it, only when the irqfd is assigned.
+ * a line has neither route nor irqfd, and none while its route changes: a GICv4
+ * host looks for the interrupt's mapping, and finds it, only when the irqfd is
+ * assigned.
  */
 #include "vm.h"
 
@@ -95,6 +96,17 @@ static int irqfd(struct kvm *k, u32 id, u32 flags)
 	return ioctl(k->vm_fd, KVM_IRQFD, &q) < 0 ? -errno : 0;
 }
 
+/* What its eventfd counts stays there until it is assigned again. */
+static void deassign(struct kvm *k, u32 id)
+{
+	struct msi_route *r = &k->msi.routes[id];
+
+	/* Can fail only for what is not assigned. */
+	if (r->assigned)
+		(void)irqfd(k, id, KVM_IRQFD_FLAG_DEASSIGN);
+	r->assigned = false;
+}
+
 static void line_close(void *ctx, struct msi_line *l)
 {
 	struct kvm *k = ctx;
@@ -103,8 +115,7 @@ static void line_close(void *ctx, struct msi_line *l)
 	if (l->fd < 0)
 		return;
 	r = &k->msi.routes[l->id];
-	if (r->assigned)
-		(void)irqfd(k, l->id, KVM_IRQFD_FLAG_DEASSIGN);
+	deassign(k, l->id);
 	close(r->fd);
 	*r = (struct msi_route) { .fd = -1 };
 	l->fd = -1;
@@ -142,13 +153,15 @@ static bool routed(const struct msi_route *r, const struct msi_route *to)
 	       r->data == to->data;
 }
 
-static int route(struct kvm *k, struct msi_route *r, const struct msi_route *to)
+static int route(struct kvm *k, u32 id, const struct msi_route *to)
 {
-	struct msi_route old = *r;
+	struct msi_route *r = &k->msi.routes[id], old;
 	int err;
 
 	if (routed(r, to))
 		return 0;
+	deassign(k, id);
+	old = *r;
 	r->devid = to->devid;
 	r->addr = to->addr;
 	r->data = to->data;
@@ -162,7 +175,7 @@ static int route(struct kvm *k, struct msi_route *r, const struct msi_route *to)
 static int aim_locked(struct kvm *k, u32 id, const struct msi_route *to)
 {
 	struct msi_route *r = &k->msi.routes[id];
-	int err = route(k, r, to);
+	int err = route(k, id, to);
 
 	if (err || r->assigned)
 		return err;
@@ -188,6 +201,15 @@ static int line_aim(void *ctx, struct msi_line *l, u32 devid, u64 addr,
 	return err;
 }
 
+static void line_rest(void *ctx, struct msi_line *l)
+{
+	struct kvm *k = ctx;
+
+	lock_take(&k->msi.lock);
+	deassign(k, l->id);
+	lock_drop(&k->msi.lock);
+}
+
 struct msi_sink kvm_msi_sink(struct kvm *k)
 {
 	return (struct msi_sink) {
@@ -195,6 +217,7 @@ struct msi_sink kvm_msi_sink(struct kvm *k)
 		.open = line_open,
 		.close = line_close,
 		.aim = line_aim,
+		.rest = line_rest,
 		.ctx = k,
 	};
 }

@@ -33,6 +33,11 @@ const struct kvm_request kvm_split_requests[] = {
 	{ 0, NULL },
 };
 
+const struct kvm_request kvm_window_requests[] = {
+	{ KVM_SET_USER_MEMORY_REGION, "a guest moves hardware's registers" },
+	{ 0, NULL },
+};
+
 const struct kvm_request kvm_user_requests[] = {
 	{ KVM_SET_GUEST_DEBUG, "watch the guest's vectors, step over one" },
 	{ 0, NULL },

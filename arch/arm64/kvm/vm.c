@@ -7,6 +7,9 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+/* Slots below are kvm_map's, the others windows. */
+#define MAP_SLOTS 8
+
 int kvm_attr_set(int fd, u32 group, u64 attr, const void *val)
 {
 	struct kvm_device_attr a = {
@@ -209,22 +212,60 @@ void kvm_destroy(struct kvm *k)
 	free(k);
 }
 
-int kvm_map(struct kvm *k, gpa_t gpa, u64 len, void *host, struct err *e)
+/* @len 0: there is no such slot any more. 0 or -errno. */
+static int set_slot(struct kvm *k, u32 slot, gpa_t gpa, u64 len, void *host)
 {
 	struct kvm_userspace_memory_region r = {
-		.slot = k->slots,
+		.slot = slot,
 		.guest_phys_addr = gpa,
 		.memory_size = len,
 		.userspace_addr = (uintptr_t)host,
 	};
 
-	if (ioctl(k->vm_fd, KVM_SET_USER_MEMORY_REGION, &r) < 0)
-		return err_set(e, -errno,
+	return ioctl(k->vm_fd, KVM_SET_USER_MEMORY_REGION, &r) < 0 ? -errno : 0;
+}
+
+int kvm_map(struct kvm *k, gpa_t gpa, u64 len, void *host, struct err *e)
+{
+	int err = k->slots == MAP_SLOTS ? -ENOSPC
+					: set_slot(k, k->slots, gpa, len, host);
+
+	if (err)
+		return err_set(e, err,
 			       "KVM_SET_USER_MEMORY_REGION 0x%llx +0x%llx: %s",
 			       (unsigned long long)gpa, (unsigned long long)len,
-			       strerror(errno));
+			       strerror(-err));
 	k->slots++;
 	return 0;
+}
+
+/* Memory is mapped on another thread meanwhile. */
+static u32 window_open(void *ctx)
+{
+	struct kvm *k = ctx;
+
+	return MAP_SLOTS + k->windows++;
+}
+
+static int window_show(void *ctx, u32 slot, gpa_t at, u64 len, void *host)
+{
+	return set_slot(ctx, slot, at, len, host);
+}
+
+static void window_hide(void *ctx, u32 slot)
+{
+	/* Can fail only for one that shows nothing. */
+	(void)set_slot(ctx, slot, 0, 0, NULL);
+}
+
+struct windows kvm_windows(struct kvm *k)
+{
+	return (struct windows) {
+		.open = window_open,
+		.show = window_show,
+		.hide = window_hide,
+		.ctx = k,
+	};
 }
 
 int kvm_finish(struct kvm *k, struct err *e)

@@ -99,7 +99,7 @@ struct kvm {
 	struct kvm_setup setup;
 	int vm_fd, gic_fd, its_fd;
 	size_t run_size;
-	u32 slots;
+	u32 slots, windows;        /* how many there are */
 	struct kvm_vcpu_init init; /* features every vCPU is made with */
 	struct stat_at exits, mmio_exits;
 	struct msi_table msi;
