@@ -50,6 +50,17 @@ void pci_function_init(struct pci_function *f, const char *name,
 		COMMAND_MEMORY | COMMAND_MASTER | COMMAND_INTX_OFF);
 }
 
+void pci_function_init_as(struct pci_function *f, const char *name,
+			  const u8 config[static PCI_CONFIG_SIZE],
+			  const u8 writable[static PCI_CONFIG_SIZE],
+			  const struct pci_ops *ops, void *dev)
+{
+	*f = (struct pci_function) { .name = name, .ops = ops, .dev = dev };
+	memcpy(f->config, config, PCI_CONFIG_SIZE);
+	memcpy(f->initial, config, PCI_CONFIG_SIZE);
+	memcpy(f->writable, writable, PCI_CONFIG_SIZE);
+}
+
 void pci_function_fini(struct pci_function *f)
 {
 	msix_destroy(f->msix);
@@ -58,7 +69,7 @@ void pci_function_fini(struct pci_function *f)
 
 static u32 bar_at(u32 i)
 {
-	return PCI_BAR0 + 4 * i;
+	return i == PCI_ROM ? PCI_ROM_ADDRESS : PCI_BAR0 + 4 * i;
 }
 
 void pci_add_bar(struct pci_function *f, u32 i, u64 size, bool mem64,
@@ -80,6 +91,14 @@ void pci_add_bar(struct pci_function *f, u32 i, u64 size, bool mem64,
 	pci_put(f->writable + bar_at(i), len, ~(size - 1));
 	set_both(f, bar_at(i), 4,
 		 (mem64 ? BAR_64BIT : 0) | (prefetch ? BAR_PREFETCHABLE : 0));
+}
+
+void pci_add_rom(struct pci_function *f, u64 size)
+{
+	assert(!f->host && size >= 2 * KIB && !(size & (size - 1)) &&
+	       size <= 2 * GIB);
+	f->bars[PCI_ROM] = (struct pci_bar) { .size = size };
+	pci_put(f->writable + PCI_ROM_ADDRESS, 4, ~(size - 1) | ROM_ENABLE);
 }
 
 u32 pci_add_cap(struct pci_function *f, u8 id, const void *body,
@@ -114,12 +133,20 @@ static gpa_t bar_address(const struct pci_function *f, u32 i)
 	       ~(b->size - 1);
 }
 
-static void place_bar(struct pci_function *f, u32 i, bool enabled)
+static bool bar_enabled(const struct pci_function *f, u32 i)
+{
+	bool memory = f->config[PCI_COMMAND] & COMMAND_MEMORY;
+
+	return memory && !f->asleep &&
+	       (i != PCI_ROM || f->config[PCI_ROM_ADDRESS] & ROM_ENABLE);
+}
+
+static void place_bar(struct pci_function *f, u32 i)
 {
 	struct pci_bar *b = &f->bars[i];
 	gpa_t at = bar_address(f, i);
 
-	if (!enabled || !host_has_room(f->host, at, b->size))
+	if (!bar_enabled(f, i) || !host_has_room(f->host, at, b->size))
 		at = 0;
 	if (at == b->at)
 		return;
@@ -130,11 +157,15 @@ static void place_bar(struct pci_function *f, u32 i, bool enabled)
 
 void function_place_bars(struct pci_function *f)
 {
-	bool enabled = f->config[PCI_COMMAND] & COMMAND_MEMORY;
-
-	for (u32 i = 0; i < PCI_BARS; i++)
+	for (u32 i = 0; i < ARRAY_SIZE(f->bars); i++)
 		if (f->bars[i].size)
-			place_bar(f, i, enabled);
+			place_bar(f, i);
+}
+
+void pci_function_sleep(struct pci_function *f, bool asleep)
+{
+	f->asleep = asleep;
+	function_place_bars(f);
 }
 
 u64 function_config_read(struct pci_function *f, u32 off, u32 len)
@@ -151,10 +182,10 @@ static void take_effect(struct pci_function *f, u32 off, u32 len)
 
 	if (command)
 		f->master = f->config[PCI_COMMAND] & COMMAND_MASTER;
-	if (command || pci_touch(off, len, PCI_BAR0, 4 * PCI_BARS))
+	if (command || pci_touch(off, len, PCI_BAR0, 4 * PCI_BARS) ||
+	    pci_touch(off, len, PCI_ROM_ADDRESS, 4))
 		function_place_bars(f);
-	if (f->msix &&
-	    (command || pci_touch(off, len, msix_cap(f->msix) + 2, 2)))
+	if (f->msix && (command || pci_touch(off, len, f->msix_at.cap + 2, 2)))
 		msix_control(f->msix);
 }
 
@@ -172,7 +203,7 @@ void function_config_write(struct pci_function *f, u32 off, u32 len, u64 val)
 		f->ops->config_written(f->dev, off, len);
 }
 
-void function_reset(struct pci_function *f)
+void pci_function_reset(struct pci_function *f)
 {
 	memcpy(f->config, f->initial, sizeof(f->config));
 	take_effect(f, 0, PCI_CONFIG_SIZE);

@@ -67,10 +67,11 @@ static u64 ecam_read(void *dev, u64 off, u32 size)
 
 	if (!f)
 		return all_ones(size);
-	if (reg >= PCI_CONFIG_SIZE)
-		return 0;
 	lock_take(&h->lock);
-	val = function_config_read(f, reg, size);
+	if (reg < PCI_CONFIG_SIZE)
+		val = function_config_read(f, reg, size);
+	else if (f->ops->extended_read)
+		val = f->ops->extended_read(f->dev, reg, size);
 	lock_drop(&h->lock);
 	return val;
 }
@@ -81,10 +82,13 @@ static void ecam_write(void *dev, u64 off, u32 size, u64 val)
 	u32 reg;
 	struct pci_function *f = ecam_target(h, off, size, &reg);
 
-	if (!f || reg >= PCI_CONFIG_SIZE)
+	if (!f)
 		return;
 	lock_take(&h->lock);
-	function_config_write(f, reg, size, val);
+	if (reg < PCI_CONFIG_SIZE)
+		function_config_write(f, reg, size, val);
+	else if (f->ops->extended_write)
+		f->ops->extended_write(f->dev, reg, size, (u32)val);
 	lock_drop(&h->lock);
 }
 
@@ -102,7 +106,7 @@ struct bar_place {
 static bool find_in(struct pci_function *f, gpa_t at, u32 size,
 		    struct bar_place *p)
 {
-	for (u32 i = 0; i < PCI_BARS; i++) {
+	for (u32 i = 0; i < ARRAY_SIZE(f->bars); i++) {
 		const struct pci_bar *b = &f->bars[i];
 
 		if (!b->at || at < b->at ||
@@ -265,7 +269,7 @@ void pci_host_reset(struct pci_host *h)
 {
 	lock_take(&h->lock);
 	for (u32 i = 0; i < h->nr; i++)
-		function_reset(h->functions[h->present[i]]);
+		pci_function_reset(h->functions[h->present[i]]);
 	lock_drop(&h->lock);
 }
 

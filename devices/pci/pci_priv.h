@@ -14,6 +14,7 @@
 #define PCI_HEADER_TYPE  0x0e
 #define PCI_BAR0         0x10
 #define PCI_SUBSYSTEM    0x2c
+#define PCI_ROM_ADDRESS  0x30
 #define PCI_CAPABILITIES 0x34
 #define PCI_HEADER_END   0x40
 
@@ -25,6 +26,7 @@
 
 #define BAR_64BIT        BIT(2)
 #define BAR_PREFETCHABLE BIT(3)
+#define ROM_ENABLE       BIT(0)
 
 #define CAP_ID_MSIX      0x11
 
@@ -42,8 +44,6 @@ static inline bool pci_touch(u32 a, u32 a_len, u32 b, u32 b_len)
  * held, [off, off + len) lies in it. */
 u64 function_config_read(struct pci_function *f, u32 off, u32 len);
 void function_config_write(struct pci_function *f, u32 off, u32 len, u64 val);
-/* As at power-on; the bus lock is held. */
-void function_reset(struct pci_function *f);
 /* Tell its BARs where they are: nowhere unless they lie in a window and are
  * enabled. The bus lock is held. */
 void function_place_bars(struct pci_function *f);
@@ -58,7 +58,6 @@ void msix_destroy(struct msix *m);
 void msix_reset(struct msix *m);
 /* The guest wrote the capability's control word, or the command register. */
 void msix_control(struct msix *m);
-u32 msix_cap(const struct msix *m);
 /* An access at @off of BAR @bar: true if it was one to the table or the pending
  * bits. */
 bool msix_read(struct pci_function *f, u32 bar, u64 off, u32 size, u64 *val);

@@ -25,6 +25,7 @@
 #define PCI_ECAM_FUNCTION    4096 /* what each has in ECAM; the rest reads 0 */
 #define PCI_ECAM_SIZE        (PCI_FUNCTIONS_MAX * PCI_ECAM_FUNCTION)
 #define PCI_BARS             6
+#define PCI_ROM              6 /* where a BAR is numbered: the expansion ROM */
 #define PCI_MSIX_VECTORS_MAX 2048
 
 /* A function's place: bus 0, device, function; also its RID and DeviceID. */
@@ -54,6 +55,35 @@ struct pci_ops {
 	 * thread, the bus lock is held; the bytes may be changed. */
 	void (*config_read)(void *dev, u32 off, u32 len);
 	void (*config_written)(void *dev, u32 off, u32 len);
+	/* Extended configuration space, [@off, @off + @len) being in
+	 * [PCI_CONFIG_SIZE, PCI_ECAM_FUNCTION). As the two above; NULL: it is
+	 * empty. */
+	u32 (*extended_read)(void *dev, u32 off, u32 len);
+	void (*extended_write)(void *dev, u32 off, u32 len, u32 val);
+};
+
+/*
+ * MSI-X of hardware: it has a table and pending bits, and sends for itself what
+ * the lines carry on. Called one at a time, on a vCPU's thread or that which
+ * resets the host; the bus lock may be held, MSI-X' locks are.
+ */
+struct pci_msix_hw {
+	/* The guest has switched MSI-X on; or off, no vector being open. */
+	void (*enable)(void *dev, bool on);
+	/* The entry of vector @v says @addr; whoever writes to @fd sends its
+	 * message. @open: nothing masks it. False if the hardware cannot be
+	 * kept from sending: the line then keeps it until it is open. */
+	bool (*vector)(void *dev, u32 v, int fd, bool open, u64 addr);
+	/* Pending bits of vector @first and the 63 after it. */
+	u64 (*pending)(void *dev, u32 first);
+};
+
+/* Where MSI-X is: its capability, @nr vectors, and in which BAR and where in
+ * it table and pending bits are. */
+struct pci_msix_at {
+	u32 cap, nr;
+	u32 table_bar, pba_bar;
+	u64 table, pba;
 };
 
 struct pci_bar {
@@ -73,11 +103,11 @@ struct pci_function {
 	u8 writable[PCI_CONFIG_SIZE]; /* bits the guest may change */
 	u8 w1c[PCI_CONFIG_SIZE];      /* bits that a written 1 clears */
 	_Atomic bool master;          /* Command.BME */
+	bool asleep;                  /* its BARs do not answer */
 	u32 cap_last, cap_end;        /* the chain's end; first free byte */
-	struct pci_bar bars[PCI_BARS];
+	struct pci_bar bars[PCI_BARS + 1];
 	struct msix *msix; /* owned; NULL: none */
-	u32 msix_bar;
-	u64 msix_table, msix_pba; /* offsets in that BAR */
+	struct pci_msix_at msix_at;
 };
 
 /*
@@ -90,9 +120,21 @@ void pci_function_init(struct pci_function *f, const char *name,
 		       void *dev);
 void pci_function_fini(struct pci_function *f);
 
+/*
+ * Likewise of a function that there is already: its configuration space, with
+ * its capabilities, and what the guest may write there, are those given, but
+ * for the BARs. They are copied.
+ */
+void pci_function_init_as(struct pci_function *f, const char *name,
+			  const u8 config[static PCI_CONFIG_SIZE],
+			  const u8 writable[static PCI_CONFIG_SIZE],
+			  const struct pci_ops *ops, void *dev);
+
 /* Memory BAR @i (a 64-bit one takes @i + 1, too). Misuse is a bug: asserted. */
 void pci_add_bar(struct pci_function *f, u32 i, u64 size, bool mem64,
 		 bool prefetch);
+/* The expansion ROM, 2 KiB or more. It answers while the guest enables it. */
+void pci_add_rom(struct pci_function *f, u64 size);
 
 /*
  * Append capability @id, whose bytes from its third on are @body[@len], the
@@ -111,6 +153,12 @@ MUST_CHECK int pci_add_msix(struct pci_function *f, u32 nr, u32 bar, u64 table,
 			    u64 pba, const struct msi_sink *sink,
 			    struct err *e);
 
+/* Likewise of hardware, where all that is @at a place already. */
+MUST_CHECK int pci_take_msix(struct pci_function *f,
+			     const struct pci_msix_at *at,
+			     const struct msi_sink *sink,
+			     const struct pci_msix_hw *hw, struct err *e);
+
 /*
  * Vector @v's message is due: sent, or kept pending while it is masked, may not
  * be written (Command.BME) or its line is being aimed; dropped while the guest
@@ -124,6 +172,11 @@ bool pci_msix_enabled(const struct pci_function *f);
 
 /* May the function master the bus (Command.BME)? Any thread. */
 bool pci_bus_master(const struct pci_function *f);
+
+/* For a function's own calls, with the bus lock held: as at power-on; and, its
+ * BARs do not answer, whatever the guest enables. */
+void pci_function_reset(struct pci_function *f);
+void pci_function_sleep(struct pci_function *f, bool asleep);
 
 /* Where a guest finds the bus, and what a driver may place BARs in. */
 struct pci_windows {

@@ -77,7 +77,7 @@ START_TEST(identity)
 		{ PCI_CARDBUS, 4, 0 },
 		{ PCI_SUBSYS_VENDOR, 2, 0x1af5 },
 		{ PCI_SUBSYS, 2, 0x2000 },
-		{ PCI_ROM, 4, 0 },
+		{ PCI_ROM_REG, 4, 0 },
 		{ 0x3d, 1, 0 }, /* Interrupt Pin: no wire */
 	};
 	struct pci_function *f;

@@ -33,7 +33,7 @@
 #define PCI_CARDBUS       0x28
 #define PCI_SUBSYS_VENDOR 0x2c
 #define PCI_SUBSYS        0x2e
-#define PCI_ROM           0x30
+#define PCI_ROM_REG       0x30
 #define PCI_CAPS          0x34
 
 /* Capability structure of MSI-X, 6.8.2: offsets in it, and its fields. */
