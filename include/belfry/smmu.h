@@ -122,6 +122,10 @@ bool smmu_run(struct smmu *s);
  */
 void smmu_event(struct smmu *s, u32 sid, const u64 record[4]);
 
+/* So many records of the SMMU below are lost before they came to us. The guest
+ * learns it as if its queue had been full. */
+void smmu_events_lost(struct smmu *s, u32 nr);
+
 /* What an emulated device of stream @sid, which was added, does to memory.
  * Valid while @s lives; faults go to the event queue. */
 struct dma smmu_dma(struct smmu *s, u32 sid);

@@ -210,6 +210,53 @@ START_TEST(overflow)
 }
 END_TEST
 
+/* What was lost on the way here: as an overflow, once until the guest says that
+ * it knows; nothing is written, and no wire moves. */
+START_TEST(lost_below)
+{
+	struct smmu_stand b;
+
+	stand_init(&b, stand_host);
+	stand_boot(&b);
+	smmu_events_lost(b.smmu, 3);
+	ck_assert_uint_eq(rd(&b, S_EVENTQ_PROD), OVFLG);
+	expect_counters(&b, 0, 3);
+	smmu_events_lost(b.smmu, 1);
+	ck_assert_uint_eq(rd(&b, S_EVENTQ_PROD), OVFLG);
+	fault(&b, SID_A, 0x1000);
+	ck_assert_uint_eq(rd(&b, S_EVENTQ_PROD), 1 | OVFLG);
+	wr(&b, S_EVENTQ_CONS, 1 | OVFLG);
+	smmu_events_lost(b.smmu, 1);
+	ck_assert_uint_eq(rd(&b, S_EVENTQ_PROD), 1);
+	expect_counters(&b, 1, 5);
+	ck_assert_uint_eq(b.events, 1);
+	ck_assert_uint_eq(rd(&b, S_GERROR), 0);
+	stand_fini(&b);
+}
+END_TEST
+
+/* Off, or where no memory is, it does not overflow. */
+START_TEST(lost_below_by_no_queue)
+{
+	struct smmu_stand b;
+
+	hush();
+	stand_init(&b, stand_host);
+	stand_boot(&b);
+	wr(&b, S_CR0, SMMUEN | CMDQEN);
+	smmu_events_lost(b.smmu, 1);
+	ck_assert_uint_eq(rd(&b, S_EVENTQ_PROD), 0);
+	wr64(&b, S_EVENTQ_BASE, (STAND_RAM + STAND_RAM_SIZE) | 3);
+	wr(&b, S_CR0, ALL_ON);
+	fault(&b, SID_A, 0x1000);
+	ck_assert_uint_eq(rd(&b, S_GERROR), EVENTQ_ABT);
+	smmu_events_lost(b.smmu, 1);
+	ck_assert_uint_eq(rd(&b, S_EVENTQ_PROD), 0);
+	expect_counters(&b, 0, 3);
+	stand_fini(&b);
+}
+END_TEST
+
 /* Positions that are no queue's: it is as good as full. */
 START_TEST(inconsistent)
 {
@@ -356,4 +403,5 @@ START_TEST(no_wires)
 END_TEST
 
 UNIT_MAIN("smmu_eventq", every_number, stage2, streams, wrapping, overflow,
-	  inconsistent, starting_anywhere, no_memory, off, wire, no_wires)
+	  lost_below, lost_below_by_no_queue, inconsistent, starting_anywhere,
+	  no_memory, off, wire, no_wires)

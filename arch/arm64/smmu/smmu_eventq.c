@@ -53,12 +53,18 @@ static bool store(struct smmu *s, const struct smmu_record *r)
 	return true;
 }
 
+static bool accepts(const struct smmu *s)
+{
+	return (s->cr0 & CR0_EVENTQEN) &&
+	       !smmu_error_active(s, GERROR_EVENTQ_ABT);
+}
+
 static bool put(struct smmu *s, const struct smmu_record *r)
 {
 	struct queue *q = &s->eventq;
 	u32 used = queue_used(q);
 
-	if (!(s->cr0 & CR0_EVENTQEN) || smmu_error_active(s, GERROR_EVENTQ_ABT))
+	if (!accepts(s))
 		return false;
 	if (used >= queue_size(q)) {
 		overflow(q);
@@ -129,5 +135,15 @@ void smmu_event(struct smmu *s, u32 sid, const u64 record[4])
 		smmu_record(s, &r);
 	else
 		s->counters.events_lost++;
+	lock_drop(&s->lock);
+}
+
+/* A queue that takes no events does not overflow either. */
+void smmu_events_lost(struct smmu *s, u32 nr)
+{
+	lock_take(&s->lock);
+	s->counters.events_lost += nr;
+	if (accepts(s))
+		overflow(&s->eventq);
 	lock_drop(&s->lock);
 }
