@@ -15,8 +15,9 @@
 #define CDEVS "/dev/vfio/devices"
 #define PATH  64
 
-const unsigned long vfio_requests[] = { CDEV_ATTACH, VFIO_DEVICE_SET_IRQS,
-					VFIO_DEVICE_RESET, 0 };
+const unsigned long vfio_requests[] = { CDEV_ATTACH, CDEV_DETACH,
+					VFIO_DEVICE_SET_IRQS, VFIO_DEVICE_RESET,
+					0 };
 
 /* --- finding --- */
 
@@ -188,6 +189,8 @@ int vfio_attach(struct vfio_device *d, u32 table, struct err *e)
 		{ EADDRINUSE,
 		  "the guest has memory where this host reserves addresses for it (reserved_regions of its IOMMU group)" },
 		{ EBUSY, "it, or one of its IOMMU group, is being reset" },
+		{ ENOMEM,
+		  "devices need all of a guest's memory locked: raise `ulimit -l`, or give the guest less" },
 		{ EINVAL,
 		  "it is behind another SMMU than the page table's, or others of its IOMMU group have another table" },
 		{ 0 }
