@@ -5,8 +5,9 @@
  * One table (config_keys.c) describes every key: its name, type, limits, help
  * and default. The file's key `memory-backing` and the option
  * `--memory-backing` are the same row, so neither can say what the other
- * cannot. Of drives and networks there may be many: each is a group of keys
- * with a table of its own. Nothing here opens the files for use, or knows KVM.
+ * cannot. Of drives, networks and passed-through devices there may be many:
+ * each is a group of keys with a table of its own. Nothing here opens the files
+ * for use, or knows KVM.
  */
 #ifndef BELFRY_CONFIG_H
 #define BELFRY_CONFIG_H
@@ -45,6 +46,7 @@ enum config_seccomp {
 
 #define CONFIG_DRIVES_MAX 32
 #define CONFIG_NETS_MAX   16
+#define CONFIG_VFIOS_MAX  32
 #define CONFIG_QUEUES_MAX 16
 #define CONFIG_SERIAL_MAX 20
 #define CONFIG_NAME_MAX   20 /* "drive[31]" */
@@ -75,6 +77,30 @@ struct config_net {
 	u32 bdf; /* wanted */
 };
 
+/*
+ * How messages of a passed-through device get past the guest's SMMU: to the
+ * address that the guest gave it, or to one that the guest is told to map as it
+ * is. auto: the first, where the device and the host can do it.
+ */
+enum config_doorbell {
+	DOORBELL_AUTO,
+	DOORBELL_DIRECT,
+	DOORBELL_RMR,
+};
+
+struct config_vfio {
+	char *host, *place; /* a function's name, as Linux writes it */
+	enum config_doorbell doorbell;
+	u32 bdf; /* wanted */
+};
+
+/* Which of the guest's PCI functions are behind an SMMUv3 of its own. */
+enum config_smmu {
+	SMMU_FOR_VFIO, /* those that are passed through */
+	SMMU_FOR_ALL,
+	SMMU_FOR_NONE,
+};
+
 /* Whose the interrupt controller is: KVM's, KVM's with an ITS of ours in front
  * of it, or all ours. */
 enum config_irqchip {
@@ -96,16 +122,18 @@ enum config_kind {
 	CONFIG_RNG,
 	CONFIG_DRIVE,
 	CONFIG_NET,
+	CONFIG_VFIO,
 };
 
 struct config_device {
 	enum config_kind kind;
-	u32 index;                  /* into drives or nets */
+	u32 index;                  /* into drives, nets or vfios */
 	u32 bdf;                    /* device << 3 | function */
 	char name[CONFIG_NAME_MAX]; /* for messages: "rng", "drive[0]" */
 };
 
-#define CONFIG_DEVICES_MAX (2 + CONFIG_DRIVES_MAX + CONFIG_NETS_MAX)
+#define CONFIG_DEVICES_MAX \
+	(2 + CONFIG_DRIVES_MAX + CONFIG_NETS_MAX + CONFIG_VFIOS_MAX)
 
 /* @bdf as lspci prints it: "00:1f.7". */
 #define CONFIG_BDF_TEXT 8
@@ -130,6 +158,9 @@ struct config {
 	u32 drives_nr;
 	struct config_net nets[CONFIG_NETS_MAX];
 	u32 nets_nr;
+	struct config_vfio vfios[CONFIG_VFIOS_MAX];
+	u32 vfios_nr;
+	enum config_smmu smmu;
 	enum config_hvc hvc;
 	bool rng;
 	/* These in places, lowest first: made by config_load. */
@@ -168,17 +199,17 @@ void config_fini(struct config *c);
  *	[FILE] [--key value | --key=value | --flag | --flag=false]...
  *
  * FILE, wherever it stands, is the JSON configuration ("-": standard input);
- * options override it, but drives and networks of the command line come after
- * those of FILE. A relative path in FILE starts at FILE's directory. The files
- * named are there and readable when this returns true, and none that is
- * written to stands for two things. Adds every fault it finds to @f; false if
- * there is one.
+ * options override it, but drives, networks and passed-through devices of the
+ * command line come after those of FILE. A relative path in FILE starts at
+ * FILE's directory. The files named are there and readable when this returns
+ * true, and none that is written to stands for two things. Adds every fault it
+ * finds to @f; false if there is one.
  */
 MUST_CHECK bool config_load(struct config *c, int argc, char **argv,
 			    struct faults *f);
 
 /* Every key as an option, with what it allows and its default; then those of
- * drives and networks. */
+ * each group. */
 void config_print_help(FILE *out);
 
 #endif

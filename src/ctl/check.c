@@ -64,6 +64,18 @@ static void print_net(const struct plan *p, u32 i)
 	       n->queues, n->queues == 1 ? "" : "s");
 }
 
+static void print_vfio(const struct plan *p, u32 i)
+{
+	const struct config_vfio *v = &p->cfg->vfios[i];
+	static const char *const ways[] = {
+		[DOORBELL_AUTO] = "",
+		[DOORBELL_DIRECT] = ", doorbell direct",
+		[DOORBELL_RMR] = ", doorbell rmr",
+	};
+
+	printf("%s%s", v->host, ways[v->doorbell]);
+}
+
 static void print_devices(const struct plan *p)
 {
 	for (u32 i = 0; i < p->cfg->devices_nr; i++) {
@@ -86,6 +98,9 @@ static void print_devices(const struct plan *p)
 			break;
 		case CONFIG_NET:
 			print_net(p, d->index);
+			break;
+		case CONFIG_VFIO:
+			print_vfio(p, d->index);
 			break;
 		}
 		putchar('\n');

@@ -52,6 +52,8 @@ void config_fini(struct config *c)
 		free(c->drives[i].place);
 	for (u32 i = 0; i < c->nets_nr; i++)
 		free(c->nets[i].place);
+	for (u32 i = 0; i < c->vfios_nr; i++)
+		free(c->vfios[i].place);
 	free(c->kernel_place);
 	free(c->initrd_place);
 	*c = (struct config) { 0 };
@@ -159,11 +161,14 @@ static void keep_places(struct scope *s)
 	struct config *c = s->r->c;
 	struct config_drive *d = s->base;
 	struct config_net *n = s->base;
+	struct config_vfio *v = s->base;
 
 	if (s->keys == config_drive_keys) {
 		keep_place(&d->place, s, "path");
 	} else if (s->keys == config_net_keys) {
 		keep_place(&n->place, s, n->tap ? "tap" : "fd");
+	} else if (s->keys == config_vfio_keys) {
+		keep_place(&v->place, s, "host");
 	} else {
 		keep_place(&c->kernel_place, s, "kernel");
 		keep_place(&c->initrd_place, s, "initrd");

@@ -209,7 +209,7 @@ static void check_files(struct reader *r)
 		nr = check_uses(&r->scopes[i], uses, nr);
 }
 
-/* --- drives and nets --- */
+/* --- drives, nets, vfios --- */
 
 static bool lacks(struct scope *s, const char *name)
 {
@@ -305,12 +305,40 @@ static void check_net_pair(const struct scope *a, struct scope *b)
 				  a->name);
 }
 
+/* Without an SMMU of its own the guest has no say in where messages go. */
+static void check_vfio(struct scope *s)
+{
+	const struct config_key *doorbell = key_called(s, "doorbell");
+	const struct config_vfio *v = s->base;
+
+	if (lacks(s, "host"))
+		key_fault(
+			s, key_called(s, "host"),
+			"missing; name a PCI function of this host's (`lspci -D` shows all)");
+	if (s->r->c->smmu == SMMU_FOR_NONE && v->doorbell != DOORBELL_AUTO)
+		key_fault(
+			s, doorbell,
+			"%s is a way past the guest's SMMU, and smmu is off; leave one of them out",
+			doorbell->words[v->doorbell]);
+}
+
+static void check_vfio_pair(const struct scope *a, struct scope *b)
+{
+	const struct config_vfio *x = a->base, *y = b->base;
+
+	if (x->host && y->host && !strcmp(x->host, y->host))
+		key_fault(b, key_called(b, "host"),
+			  "%s is %s's, too; name another", y->host, a->name);
+}
+
 static void check_group(struct scope *s)
 {
 	if (s->keys == config_drive_keys)
 		check_drive(s);
 	else if (s->keys == config_net_keys)
 		check_net(s);
+	else if (s->keys == config_vfio_keys)
+		check_vfio(s);
 }
 
 static void check_pair(const struct scope *a, struct scope *b)
@@ -321,6 +349,8 @@ static void check_pair(const struct scope *a, struct scope *b)
 		check_drive_pair(a, b);
 	else if (b->keys == config_net_keys)
 		check_net_pair(a, b);
+	else if (b->keys == config_vfio_keys)
+		check_vfio_pair(a, b);
 }
 
 static void check_groups(struct reader *r)
@@ -340,6 +370,8 @@ static u32 wanted_bdf(const struct scope *s)
 		return ((const struct config_drive *)s->base)->bdf;
 	if (s->keys == config_net_keys)
 		return ((const struct config_net *)s->base)->bdf;
+	if (s->keys == config_vfio_keys)
+		return ((const struct config_vfio *)s->base)->bdf;
 	return CONFIG_BDF_AUTO;
 }
 
@@ -370,7 +402,7 @@ static void check_bdf(struct reader *r, u32 i)
 	if (!who_wants(r, r->scopes_nr, bdf & ~7u))
 		key_fault(
 			s, key_called(s, "bdf"),
-			"%s without a function 0, and so no guest looks for it; give that to another drive or net",
+			"%s without a function 0, and so no guest looks for it; give that to another device",
 			text);
 }
 

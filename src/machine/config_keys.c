@@ -13,6 +13,8 @@ static const char *const backings[] = { "thp",        "memfd",      "hugetlb",
 static const char *const irqchips[] = { "kernel", "split", "user", NULL };
 static const char *const seccomps[] = { "on", "log", "off", NULL };
 static const char *const hvcs[] = { "off", "stdio", "pty", NULL };
+static const char *const doorbells[] = { "auto", "direct", "rmr", NULL };
+static const char *const smmus[] = { "vfio", "all", "off", NULL };
 
 #define FIELD(type, member)                      \
 	.offset = offsetof(struct type, member), \
@@ -68,6 +70,17 @@ const struct config_key config_net_keys[] = {
 	{ 0 },
 };
 
+const struct config_key config_vfio_keys[] = {
+	{ "host", KEY_PCI, FIELD(config_vfio, host), .arg = "ADDRESS",
+	  .help = "PCI function of the host's that vfio-pci has; required" },
+	{ "doorbell", KEY_WORD, FIELD(config_vfio, doorbell),
+	  .words = doorbells, .arg = "WORD", .initial = "auto",
+	  .help = "how its interrupts pass the guest's SMMU" },
+	{ "bdf", KEY_BDF, FIELD(config_vfio, bdf), .arg = "PLACE",
+	  .initial = "auto", .help = "place on the guest's PCI bus" },
+	{ 0 },
+};
+
 const struct config_key config_keys[] = {
 	{ "kernel", KEY_FILE, FIELD(config, kernel), .arg = "PATH",
 	  .help = "arm64 Linux kernel: Image, gzip, zstd or EFI zboot; required" },
@@ -105,6 +118,12 @@ const struct config_key config_keys[] = {
 	{ "net", KEY_GROUP, FIELDS(config, nets, nets_nr),
 	  .keys = config_net_keys, .arg = "TAP,...",
 	  .help = "a network, see below; again for each further one" },
+	{ "vfio", KEY_GROUP, FIELDS(config, vfios, vfios_nr),
+	  .keys = config_vfio_keys, .arg = "HOST,...",
+	  .help = "a device of the host's, see below; again for further ones" },
+	{ "smmu", KEY_WORD, FIELD(config, smmu), .words = smmus, .arg = "WORD",
+	  .initial = "vfio",
+	  .help = "which of its devices the guest has an SMMUv3 for" },
 	{ "hvc", KEY_WORD, FIELD(config, hvc), .words = hvcs, .arg = "WORD",
 	  .initial = "off",
 	  .help = "virtio console hvc0, and what its other end is" },

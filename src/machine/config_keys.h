@@ -23,6 +23,7 @@ enum key_type {
 	KEY_FLAG,    /* bool */
 	KEY_MAC,     /* u8[6] */
 	KEY_BDF,     /* u32 */
+	KEY_PCI,     /* char *: a PCI function of the host's, its full name */
 	KEY_GROUP,   /* a struct with a table of its own */
 };
 
@@ -42,13 +43,14 @@ struct config_key {
 };
 
 /* No table has more rows. */
-#define CONFIG_KEYS_MAX 24
+#define CONFIG_KEYS_MAX 26
 
-/* In struct config, config_drive and config_net. A drive or a net may begin
- * with the bare value of the first row. */
+/* In struct config, config_drive and so on. A group may begin with the bare
+ * value of the first row. */
 extern const struct config_key config_keys[];
 extern const struct config_key config_drive_keys[];
 extern const struct config_key config_net_keys[];
+extern const struct config_key config_vfio_keys[];
 
 /* The row of @keys called @name, or NULL; then *@near is one it resembles, or
  * NULL. */

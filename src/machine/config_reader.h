@@ -16,7 +16,7 @@ struct origin {
 	struct json_place at;
 };
 
-/* The whole configuration, or one drive or net of it. */
+/* The whole configuration, or one drive, net or vfio of it. */
 struct scope {
 	struct reader *r;
 	const struct config_key *keys;
@@ -41,8 +41,9 @@ struct reader {
 	bool parsed;      /* the file is JSON */
 	struct option *options;
 	size_t options_nr;
-	/* The whole first, then drives and nets as they were read. */
-	struct scope scopes[1 + CONFIG_DRIVES_MAX + CONFIG_NETS_MAX];
+	/* The whole first, then the others as they were read. */
+	struct scope scopes[1 + CONFIG_DRIVES_MAX + CONFIG_NETS_MAX +
+			    CONFIG_VFIOS_MAX];
 	u32 scopes_nr;
 };
 

@@ -44,17 +44,15 @@ static void settle_net(struct config_net *n, u32 index)
 static void add(struct config *c, enum config_kind kind, u32 index, u32 bdf)
 {
 	static const char *const names[] = {
-		[CONFIG_HVC] = "hvc",
-		[CONFIG_RNG] = "rng",
-		[CONFIG_DRIVE] = "drive",
-		[CONFIG_NET] = "net",
+		[CONFIG_HVC] = "hvc",     [CONFIG_RNG] = "rng",
+		[CONFIG_DRIVE] = "drive", [CONFIG_NET] = "net",
+		[CONFIG_VFIO] = "vfio",
 	};
 	struct config_device *d = &c->devices[c->devices_nr++];
 
 	*d = (struct config_device) { kind, index, bdf, "" };
 	snprintf(d->name, sizeof(d->name),
-		 kind == CONFIG_DRIVE || kind == CONFIG_NET ? "%s[%u]" : "%s",
-		 names[kind], index);
+		 kind >= CONFIG_DRIVE ? "%s[%u]" : "%s", names[kind], index);
 }
 
 static void list_devices(struct config *c)
@@ -68,6 +66,8 @@ static void list_devices(struct config *c)
 		add(c, CONFIG_DRIVE, i, c->drives[i].bdf);
 	for (u32 i = 0; i < c->nets_nr; i++)
 		add(c, CONFIG_NET, i, c->nets[i].bdf);
+	for (u32 i = 0; i < c->vfios_nr; i++)
+		add(c, CONFIG_VFIO, i, c->vfios[i].bdf);
 }
 
 /* Is a device in [@bdf, @bdf + @nr)? */

@@ -265,6 +265,42 @@ static int set_bdf(const struct config_key *k, void *field, const char *text,
 	return 0;
 }
 
+/* One to @digits hexadecimal digits and @end at *@text, and step over them. */
+static bool take_hex(const char **text, u32 digits, char end, u32 *v)
+{
+	const char *p = *text;
+
+	for (*v = 0; hex_digit(*p) >= 0 && p - *text < digits; p++)
+		*v = *v << 4 | (u32)hex_digit(*p);
+	if (p == *text || *p != end)
+		return false;
+	*text = p + 1;
+	return true;
+}
+
+/* "[DOMAIN:]BUS:DEV.FN", kept as Linux writes it: one function, one name. */
+static int set_pci(const struct config_key *k, void *field, const char *text,
+		   struct err *e)
+{
+	const char *colon = strchr(text, ':');
+	bool has_domain = colon && strchr(colon + 1, ':');
+	u32 domain = 0, bus, dev, fn;
+	char *name;
+
+	if ((has_domain && !take_hex(&text, 8, ':', &domain)) ||
+	    !take_hex(&text, 2, ':', &bus) || !take_hex(&text, 2, '.', &dev) ||
+	    !take_hex(&text, 1, '\0', &fn))
+		return err_set(e, -EINVAL, "is no PCI function's address");
+	if (dev > 31)
+		return err_set(e, -ERANGE, "has a device number above 1f");
+	if (fn > 7)
+		return err_set(e, -ERANGE, "has a function above 7");
+	name = text_format("%04x:%02x:%02x.%x", domain, bus, dev, fn);
+	replace(field, name);
+	free(name);
+	return 0;
+}
+
 static void allow_path(const struct config_key *k, char *buf)
 {
 	strcpy(buf, "the path of a file");
@@ -356,6 +392,11 @@ static void allow_bdf(const struct config_key *k, char *buf)
 	       "as lspci prints it, 00:04.0, or 4.0, or 4; auto: the first free");
 }
 
+static void allow_pci(const struct config_key *k, char *buf)
+{
+	strcpy(buf, "as lspci -D prints it, 0000:01:00.0, or 01:00.0");
+}
+
 static void allow_group(const struct config_key *k, char *buf)
 {
 	snprintf(buf, ALLOWED_MAX,
@@ -390,6 +431,7 @@ static const struct {
 	[KEY_FLAG] = { sizeof(bool), B, set_flag, allow_flag, false },
 	[KEY_MAC] = { 6, S, set_mac, allow_mac, false },
 	[KEY_BDF] = { sizeof(u32), S, set_bdf, allow_bdf, false },
+	[KEY_PCI] = { sizeof(char *), S, set_pci, allow_pci, true },
 	[KEY_GROUP] = { 0, O, NULL, allow_group, false },
 #undef O
 #undef S

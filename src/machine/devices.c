@@ -140,6 +140,22 @@ static void drop_rng(struct device *d)
 	vrng_destroy(d->vrng);
 }
 
+/* --- passed-through devices --- */
+
+/* A configuration may name one, and a plan places it; no more as yet. */
+static int make_vfio(struct device *d, const struct devices_setup *s,
+		     struct err *e)
+{
+	return err_set(e, -ENOTSUP,
+		       "%s: devices cannot be passed through yet; leave it out",
+		       s->plan->cfg->vfios[d->at->index].place);
+}
+
+static void drop_vfio(struct device *d)
+{
+	(void)d;
+}
+
 /* --- all of them --- */
 
 static const struct {
@@ -151,6 +167,7 @@ static const struct {
 	[CONFIG_RNG] = { make_rng, drop_rng },
 	[CONFIG_DRIVE] = { make_drive, drop_drive },
 	[CONFIG_NET] = { make_net, drop_net },
+	[CONFIG_VFIO] = { make_vfio, drop_vfio },
 };
 
 static int add(struct devices *all, struct device *d,

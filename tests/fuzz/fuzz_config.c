@@ -8,6 +8,7 @@
 #include <belfry/config.h>
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -37,13 +38,30 @@ static void check_net(const struct config_net *n)
 	assert(!(n->mac[0] & 1) && memcmp(n->mac, zero, sizeof(zero)));
 }
 
+/* As Linux writes it, with nothing that would lead elsewhere in sysfs. */
+static void check_vfio(const struct config *c, const struct config_vfio *v)
+{
+	u32 domain, bus, dev, fn;
+	char again[20];
+
+	assert(v->host && strlen(v->host) < sizeof(again));
+	assert(sscanf(v->host, "%x:%x:%x.%x", &domain, &bus, &dev, &fn) == 4);
+	snprintf(again, sizeof(again), "%04x:%02x:%02x.%x", domain, bus, dev,
+		 fn);
+	assert(!strcmp(again, v->host) && dev < 32 && fn < 8);
+	assert(v->doorbell <= DOORBELL_RMR);
+	assert(c->smmu != SMMU_FOR_NONE || v->doorbell == DOORBELL_AUTO);
+	for (const struct config_vfio *w = c->vfios; w < v; w++)
+		assert(strcmp(w->host, v->host));
+}
+
 /* Each has a place of its own, where a guest looks: beside a function 0. */
 static void check_places(const struct config *c)
 {
 	const struct config_device *function_0 = NULL;
 
-	assert(c->devices_nr ==
-	       c->drives_nr + c->nets_nr + c->rng + (c->hvc != HVC_OFF));
+	assert(c->devices_nr == c->drives_nr + c->nets_nr + c->vfios_nr +
+					c->rng + (c->hvc != HVC_OFF));
 	for (u32 i = 0; i < c->devices_nr; i++) {
 		const struct config_device *d = &c->devices[i];
 
@@ -78,6 +96,9 @@ static void check_accepted(const struct config *c)
 	}
 	for (u32 i = 0; i < c->nets_nr; i++)
 		check_net(&c->nets[i]);
+	assert(c->smmu <= SMMU_FOR_NONE && c->vfios_nr <= CONFIG_VFIOS_MAX);
+	for (u32 i = 0; i < c->vfios_nr; i++)
+		check_vfio(c, &c->vfios[i]);
 	check_places(c);
 }
 

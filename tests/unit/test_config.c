@@ -125,6 +125,8 @@ START_TEST(defaults)
 	ck_assert_ptr_null(c.expect);
 	ck_assert_uint_eq(c.drives_nr, 0);
 	ck_assert_uint_eq(c.nets_nr, 0);
+	ck_assert_uint_eq(c.vfios_nr, 0);
+	ck_assert_int_eq(c.smmu, SMMU_FOR_VFIO);
 	ck_assert_int_eq(c.hvc, HVC_OFF);
 	ck_assert(!c.rng);
 	/* split, if there were a device */
@@ -157,6 +159,7 @@ static void assert_all_keys(const char *json, char **args)
 	ck_assert_int_eq(c.pauth, SWITCH_OFF);
 	ck_assert_int_eq(c.pmu, SWITCH_ON);
 	ck_assert_int_eq(c.steal_time, SWITCH_OFF);
+	ck_assert_int_eq(c.smmu, SMMU_FOR_ALL);
 	ck_assert_int_eq(c.hvc, HVC_PTY);
 	ck_assert(c.rng);
 	ck_assert_int_eq(c.irqchip, IRQCHIP_USER);
@@ -181,6 +184,7 @@ START_TEST(every_key)
 			"\"memory-prefault\": true,"
 			"\"sve\": \"on\", \"pauth\": \"off\", \"pmu\": \"on\","
 			"\"steal-time\": \"off\", \"console\": \"/dev/null\","
+			"\"smmu\": \"all\","
 			"\"hvc\": \"pty\", \"rng\": true,"
 			"\"irqchip\": \"user\","
 			"\"expect\": \"login: *$\", \"timeout\": 2.5,"
@@ -192,11 +196,11 @@ START_TEST(every_key)
 			     "--cmdline", "quiet \"x\" --y", "--cpus", "3",
 			     "--memory=1.5G", "--memory-backing=memfd",
 			     "--memory-prefault", "--sve=on", "--pauth=off",
-			     "--pmu=on", "--steal-time", "off", "--hvc", "pty",
-			     "--rng", "--irqchip=user", "--console",
-			     "/dev/null", "--expect=login: *$", "--timeout",
-			     "2.5", "--no-reboot=true", "--json-status",
-			     "--seccomp=log"));
+			     "--pmu=on", "--steal-time", "off", "--smmu=all",
+			     "--hvc", "pty", "--rng", "--irqchip=user",
+			     "--console", "/dev/null", "--expect=login: *$",
+			     "--timeout", "2.5", "--no-reboot=true",
+			     "--json-status", "--seccomp=log"));
 }
 END_TEST
 
@@ -237,6 +241,9 @@ START_TEST(accepted)
 		{ "hvc", "\"off\"", "off", FIELD(hvc), HVC_OFF },
 		{ "hvc", "\"stdio\"", "stdio", FIELD(hvc), HVC_STDIO },
 		{ "hvc", "\"pty\"", "pty", FIELD(hvc), HVC_PTY },
+		{ "smmu", "\"vfio\"", "vfio", FIELD(smmu), SMMU_FOR_VFIO },
+		{ "smmu", "\"all\"", "all", FIELD(smmu), SMMU_FOR_ALL },
+		{ "smmu", "\"off\"", "off", FIELD(smmu), SMMU_FOR_NONE },
 		{ "irqchip", "\"kernel\"", "kernel", FIELD(irqchip),
 		  IRQCHIP_KERNEL },
 		/* There is no device that would need it. */
@@ -332,6 +339,10 @@ START_TEST(rejected)
 		  "hugetlb-2M, hugetlb-1G" },
 		{ "hvc", "\"hvc0\"",
 		  "\"hvc0\" is unknown; allowed: off, stdio, pty" },
+		{ "smmu", "\"on\"",
+		  "\"on\" is unknown; allowed: vfio, all, off" },
+		{ "smmu", "false",
+		  "false is a boolean; allowed: vfio, all, off" },
 		{ "irqchip", "\"users\"",
 		  "\"users\" is unknown; allowed: kernel, split, user" },
 		{ "irqchip", "true",
@@ -481,8 +492,8 @@ START_TEST(arguments)
 {
 	assert_faults(NULL, ARGS("--cpu", "3", "--kernel", KERNEL),
 		      "--cpu: no such option; did you mean --cpus?\n");
-	assert_faults(NULL, ARGS("--smp", "3", "--kernel", KERNEL),
-		      "--smp: no such option; belfry run --help lists them\n");
+	assert_faults(NULL, ARGS("--ram", "3", "--kernel", KERNEL),
+		      "--ram: no such option; belfry run --help lists them\n");
 	assert_faults(NULL, ARGS("-kernel", KERNEL, "--kernel", KERNEL),
 		      "-kernel: no such option; did you mean --kernel?\n");
 	assert_faults(NULL, ARGS("--no-rebot", "--kernel=" KERNEL),
@@ -688,7 +699,7 @@ START_TEST(all_at_once)
 }
 END_TEST
 
-/* --- drives and nets --- */
+/* --- drives, nets, vfios --- */
 
 static void give_disks(void)
 {
@@ -703,7 +714,7 @@ static void give_disks(void)
 	}
 }
 
-/* What drives and nets in @json and @args come to, without a fault. */
+/* What groups in @json and @args come to, without a fault. */
 static void load_groups(struct config *c, const char *json, char **args)
 {
 	char *faults;
@@ -745,6 +756,13 @@ static void assert_all_group_keys(const char *json, char **args)
 	ck_assert_int_eq(c.nets[1].fds[1], 101);
 	ck_assert_uint_eq(c.nets[1].queues, 2);
 	ck_assert(c.nets[1].offload);
+	ck_assert_uint_eq(c.vfios_nr, 2);
+	ck_assert_str_eq(c.vfios[0].host, "0000:01:00.0");
+	ck_assert_int_eq(c.vfios[0].doorbell, DOORBELL_RMR);
+	ck_assert_uint_eq(c.vfios[0].bdf, 7 << 3);
+	ck_assert_str_eq(c.vfios[1].host, "0001:ab:1f.7");
+	ck_assert_int_eq(c.vfios[1].doorbell, DOORBELL_DIRECT);
+	ck_assert_uint_eq(c.vfios[1].bdf, CONFIG_BDF_AUTO);
 	config_fini(&c);
 }
 
@@ -757,7 +775,11 @@ START_TEST(every_group_key)
 		"{ \"path\": \"" DISK2 "\", \"readonly\": true } ],"
 		"\"net\": [ { \"tap\": \"tap0\", \"mac\": \"52:54:00:12:34:ab\","
 		"\"mtu\": 1500, \"queues\": 2, \"offload\": false,"
-		"\"bdf\": \"1f\" }, { \"fd\": [100, 101] } ] }",
+		"\"bdf\": \"1f\" }, { \"fd\": [100, 101] } ],"
+		"\"vfio\": [ { \"host\": \"0000:01:00.0\","
+		"\"doorbell\": \"rmr\", \"bdf\": \"7\" },"
+		"{ \"host\": \"1:AB:1F.7\", \"doorbell\": \"direct\","
+		"\"bdf\": \"auto\" } ] }",
 		ARGS("-", "--kernel", KERNEL));
 	assert_all_group_keys(
 		NULL, ARGS("--kernel", KERNEL, "--drive",
@@ -766,7 +788,9 @@ START_TEST(every_group_key)
 			   "--drive=" DISK2 ",readonly",
 			   "--net=tap0,mac=52:54:0:12:34:AB,mtu=1500,queues=2,"
 			   "offload=false,bdf=00:1f.0",
-			   "--net", "fd=100,fd=101"));
+			   "--net", "fd=100,fd=101",
+			   "--vfio=01:00.0,doorbell=rmr,bdf=7", "--vfio",
+			   "host=0001:ab:1f.7,doorbell=direct"));
 }
 END_TEST
 
@@ -782,7 +806,7 @@ START_TEST(group_defaults)
 
 		load_groups(&c, NULL,
 			    ARGS("--kernel", KERNEL, "--cpus", rows[i].cpus,
-				 "--drive", DISK, "--net=t"));
+				 "--drive", DISK, "--net=t", "--vfio=1:0.0"));
 		ck_assert_uint_eq(c.drives[0].queues, rows[i].queues);
 		ck_assert(!c.drives[0].readonly);
 		ck_assert(!c.drives[0].direct);
@@ -792,6 +816,36 @@ START_TEST(group_defaults)
 		ck_assert_uint_eq(c.nets[0].queues, 1);
 		ck_assert_uint_eq(c.nets[0].mtu, 0);
 		ck_assert(c.nets[0].offload);
+		ck_assert_int_eq(c.vfios[0].doorbell, DOORBELL_AUTO);
+		ck_assert_uint_eq(c.vfios[0].bdf, CONFIG_BDF_AUTO);
+		config_fini(&c);
+	}
+}
+END_TEST
+
+/* A function of the host's has one name, however it was written. */
+START_TEST(host_functions)
+{
+	static const struct {
+		char *arg;
+		const char *host;
+	} rows[] = {
+		{ "0000:01:00.0", "0000:01:00.0" },
+		{ "host=0000:01:00.0", "0000:01:00.0" },
+		{ "01:00.0", "0000:01:00.0" },
+		{ "1:0.0", "0000:01:00.0" },
+		{ "0:0:0.0", "0000:00:00.0" },
+		{ "FF:1F.7", "0000:ff:1f.7" },
+		{ "00000002:01:00.0", "0002:01:00.0" },
+		{ "ABCDEF01:01:00.0", "abcdef01:01:00.0" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct config c;
+
+		load_groups(&c, NULL,
+			    ARGS("--kernel", KERNEL, "--vfio", rows[i].arg));
+		ck_assert_str_eq(c.vfios[0].host, rows[i].host);
 		config_fini(&c);
 	}
 }
@@ -865,6 +919,8 @@ END_TEST
 #define BDF_ALLOWED                                                    \
 	"; allowed: as lspci prints it, 00:04.0, or 4.0, or 4; auto: " \
 	"the first free"
+#define HOST_ALLOWED \
+	"; allowed: as lspci -D prints it, 0000:01:00.0, or 01:00.0"
 #define SERIAL_ALLOWED \
 	"; allowed: 1 to 20 bytes of text without control characters"
 
@@ -875,6 +931,7 @@ START_TEST(group_values_rejected)
 	} rows[] = {
 #define DRIVE "drive", "\"path\": \"" DISK "\""
 #define NET   "net", "\"tap\": \"t\""
+#define VFIO  "vfio", "\"host\": \"1:0.0\""
 		{ DRIVE, "queues", "0", "0 is too small" QUEUES_ALLOWED },
 		{ DRIVE, "queues", "17", "17 is too big" QUEUES_ALLOWED },
 		{ DRIVE, "queues", "\"4\"",
@@ -952,8 +1009,40 @@ START_TEST(group_values_rejected)
 		{ NET, "fd", "2147483648", "2147483648 is too big" FD_ALLOWED },
 		{ NET, "fd", "[[3]]", "[...] is an array" FD_ALLOWED },
 		{ NET, "fd", "\"3\"", "\"3\" is a string" FD_ALLOWED },
+#define HOST(host)                                          \
+	{ "vfio", "\"bdf\": \"4\"", "host", "\"" host "\"", \
+	  "\"" host "\" is no PCI function's address" HOST_ALLOWED }
+		HOST(""),
+		HOST("1"),
+		HOST("1.0"),
+		HOST(":1.0"),
+		HOST("1:"),
+		HOST("1:0"),
+		HOST("1:.0"),
+		HOST("1:0."),
+		HOST("1:0.00"),
+		HOST("1:0.0 "),
+		HOST(" 1:0.0"),
+		HOST("100:0.0"),
+		HOST("1:000.0"),
+		HOST(":1:0.0"),
+		HOST("0:0:1:0.0"),
+		HOST("000000000:1:0.0"),
+		HOST("g:0.0"),
+		HOST("eth0"),
+#undef HOST
+		{ "vfio", "\"bdf\": \"4\"", "host", "\"0000:01:20.0\"",
+		  "\"0000:01:20.0\" has a device number above "
+		  "1f" HOST_ALLOWED },
+		{ "vfio", "\"bdf\": \"4\"", "host", "\"0000:01:00.8\"",
+		  "\"0000:01:00.8\" has a function above 7" HOST_ALLOWED },
+		{ VFIO, "doorbell", "\"host\"",
+		  "\"host\" is unknown; allowed: auto, direct, rmr" },
+		{ VFIO, "bdf", "\"0000:01:00.0\"",
+		  "\"0000:01:00.0\" is no place on a bus" BDF_ALLOWED },
 #undef DRIVE
 #undef NET
+#undef VFIO
 	};
 
 	give_disks();
@@ -1013,6 +1102,13 @@ START_TEST(group_shapes)
 		{ "{\"net\": [\n{}]}",
 		  "<stdin>:2:1: net[0].tap: missing; name a TAP interface, or "
 		  "give open ones with fd\n" },
+		{ "{\"vfio\": [\n\"01:00.0\"]}",
+		  "<stdin>:2:1: vfio[0]: \"01:00.0\" is a string; allowed: "
+		  "an object such as { \"host\": ... }, or an array of up to "
+		  "32\n" },
+		{ "{\"vfio\": {\"doorbell\":\n\"rmr\"}}",
+		  "<stdin>:1:10: vfio[0].host: missing; name a PCI function "
+		  "of this host's (`lspci -D` shows all)\n" },
 		{ "{\"net\": {\"fd\": []}}",
 		  "<stdin>:1:9: net[0].tap: missing; name a TAP interface, or "
 		  "give open ones with fd\n" },
@@ -1096,6 +1192,11 @@ START_TEST(group_options)
 		  "false\n" },
 		{ "--net=fd=x",
 		  "--net[0].fd: \"x\" is not a plain number" FD_ALLOWED "\n" },
+		{ "--vfio=doorbell=auto",
+		  "--vfio[0].host: missing; name a PCI function of this "
+		  "host's (`lspci -D` shows all)\n" },
+		{ "--vfio", "--vfio: has no value; write --vfio HOST,..., or "
+			    "--vfio=HOST,... if the value begins with --\n" },
 		{ "--dirve=" DISK,
 		  "--dirve: no such option; did you mean --drive?\n" },
 	};
@@ -1166,6 +1267,7 @@ START_TEST(too_many)
 	static const char drive[] =
 		"{\"path\": \"" DISK "\", \"readonly\": true, \"serial\": \"";
 	static const char net[] = "{\"tap\": \"t";
+	static const char vfio[] = "{\"host\": \"";
 	static const char end[] = "\"}";
 	char *nets = array_of(CONFIG_NETS_MAX, net, 0, end);
 	char *json = text_format("{\"net\": %s}", nets);
@@ -1185,6 +1287,9 @@ START_TEST(too_many)
 	assert_array("{\"drive\":", 32, drive, 0, end, "}", "");
 	assert_array("{\"drive\":", 33, drive, 0, end, "}",
 		     "<stdin>:34:1: drive: one too many; there may be 32\n");
+	assert_array("{\"vfio\":", 32, vfio, 10, ":0.0\"}", "}", "");
+	assert_array("{\"vfio\":", 33, vfio, 10, ":0.0\"}", "}",
+		     "<stdin>:34:1: vfio: one too many; there may be 32\n");
 	free(nets);
 	free(json);
 }
@@ -1254,15 +1359,18 @@ START_TEST(places_of_values)
 	load_groups(&c,
 		    "{\"kernel\": \"" KERNEL "\",\n"
 		    "\"drive\": [{\"path\": \"" DISK "\"}],\n"
-		    "\"net\": {\"fd\": [100]}}",
+		    "\"net\": {\"fd\": [100]},\n"
+		    "\"vfio\": {\"bdf\": \"auto\", \"host\": \"1:0.0\"}}",
 		    ARGS("-", "--initrd", DISK2, "--net=t", "--drive",
-			 "readonly,path=" DISK2));
+			 "readonly,path=" DISK2, "--vfio=2:0.0"));
 	ck_assert_str_eq(c.kernel_place, "<stdin>:1:12: kernel");
 	ck_assert_str_eq(c.initrd_place, "--initrd");
 	ck_assert_str_eq(c.drives[0].place, "<stdin>:2:20: drive[0].path");
 	ck_assert_str_eq(c.drives[1].place, "--drive[1].path");
 	ck_assert_str_eq(c.nets[0].place, "<stdin>:3:15: net[0].fd");
 	ck_assert_str_eq(c.nets[1].place, "--net[1].tap");
+	ck_assert_str_eq(c.vfios[0].place, "<stdin>:4:33: vfio[0].host");
+	ck_assert_str_eq(c.vfios[1].place, "--vfio[1].host");
 	config_fini(&c);
 }
 END_TEST
@@ -1388,6 +1496,39 @@ START_TEST(nets_in_each_others_way)
 }
 END_TEST
 
+START_TEST(vfios_in_each_others_way)
+{
+	static const struct {
+		char *args[3];
+		const char *msg;
+	} rows[] = {
+		{ { "--vfio=1:0.0", "--vfio=1:0.1" }, "" },
+		{ { "--vfio=1:0.0", "--vfio=0001:01:00.0" }, "" },
+		{ { "--vfio=1:A.0", "--vfio=2:0.0", "--vfio=0000:01:0a.0" },
+		  "--vfio[2].host: 0000:01:0a.0 is vfio[0]'s, too; name "
+		  "another\n" },
+		{ { "--vfio=1:0.0,bdf=4", "--vfio=1:0.1,bdf=4" },
+		  "--vfio[1].bdf: 00:04.0 is vfio[0]'s, too; choose "
+		  "another\n" },
+		{ { "--vfio=1:0.0", "--smmu=off" }, "" },
+		{ { "--vfio=1:0.0,doorbell=auto", "--smmu=off" }, "" },
+		{ { "--vfio=1:0.0,doorbell=rmr", "--smmu=all" }, "" },
+		{ { "--vfio=1:0.0,doorbell=direct", "--smmu=off" },
+		  "--vfio[0].doorbell: direct is a way past the guest's SMMU, "
+		  "and smmu is off; leave one of them out\n" },
+		{ { "--smmu=off", "--vfio=1:0.0,doorbell=rmr" },
+		  "--vfio[0].doorbell: rmr is a way past the guest's SMMU, "
+		  "and smmu is off; leave one of them out\n" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		assert_faults(NULL,
+			      ARGS("--kernel", KERNEL, rows[i].args[0],
+				   rows[i].args[1], rows[i].args[2]),
+			      rows[i].msg);
+}
+END_TEST
+
 START_TEST(places_refused)
 {
 	give_disks();
@@ -1400,8 +1541,7 @@ START_TEST(places_refused)
 		      ARGS("--net=t,bdf=1f.7", "--drive=" DISK ",bdf=1e.0",
 			   "--kernel", KERNEL),
 		      "--net[0].bdf: 00:1f.7 without a function 0, and so no "
-		      "guest looks for it; give that to another drive or "
-		      "net\n");
+		      "guest looks for it; give that to another device\n");
 	assert_faults(NULL,
 		      ARGS("--net=t,bdf=1f.7", "--drive=" DISK ",bdf=1f",
 			   "--kernel", KERNEL),
@@ -1445,6 +1585,11 @@ START_TEST(places_found)
 		  "rng 00:01.0, drive[0] 00:02.0, net[0] 00:02.1, "
 		  "drive[1] 00:03.0" },
 		{ { "--net=t,bdf=0", "--rng" }, "net[0] 00:00.0, rng 00:01.0" },
+		{ { "--vfio=1:0.0", "--vfio=2:0.0,bdf=1", "--net=t", "--rng" },
+		  "vfio[1] 00:01.0, rng 00:02.0, net[0] 00:03.0, "
+		  "vfio[0] 00:04.0" },
+		{ { "--vfio=1:0.0", "--net=t,bdf=1.1", "--vfio=1:0.1,bdf=1" },
+		  "vfio[1] 00:01.0, net[0] 00:01.1, vfio[0] 00:02.0" },
 		{ { "--net=t,bdf=1f", "--rng" },
 		  "rng 00:01.0, net[0] 00:1f.0" },
 	};
@@ -1460,11 +1605,37 @@ START_TEST(places_found)
 		found = places(&c);
 		ck_assert_str_eq(found, rows[i].places);
 		for (u32 d = 0; d < c.devices_nr; d++)
-			ck_assert_int_eq("hrdn"[c.devices[d].kind],
+			ck_assert_int_eq("hrdnv"[c.devices[d].kind],
 					 *c.devices[d].name);
 		free(found);
 		config_fini(&c);
 	}
+}
+END_TEST
+
+/* All of all kinds there is room for. */
+START_TEST(places_for_all)
+{
+	char *args[4 + CONFIG_DEVICES_MAX] = { "--kernel", KERNEL, "--rng",
+					       "--hvc=pty" };
+	struct config c;
+	u32 nr = 4;
+
+	for (u32 i = 0; i < CONFIG_DRIVES_MAX; i++)
+		args[nr++] = text_format("--drive=" DISK ",readonly");
+	for (u32 i = 0; i < CONFIG_NETS_MAX; i++)
+		args[nr++] = text_format("--net=t%u", i);
+	for (u32 i = 0; i < CONFIG_VFIOS_MAX; i++)
+		args[nr++] = text_format("--vfio=%x:0.0", i);
+	load_groups(&c, NULL, args);
+	ck_assert_uint_eq(c.devices_nr, CONFIG_DEVICES_MAX);
+	for (u32 i = 1; i < c.devices_nr; i++)
+		ck_assert_uint_gt(c.devices[i].bdf, c.devices[i - 1].bdf);
+	ck_assert_uint_lt(c.devices[CONFIG_DEVICES_MAX - 1].bdf, 32 * 8);
+	ck_assert_str_eq(c.devices[CONFIG_DEVICES_MAX - 1].name, "vfio[31]");
+	while (nr > 4)
+		free(args[--nr]);
+	config_fini(&c);
 }
 END_TEST
 
@@ -1576,9 +1747,10 @@ UNIT_MAIN("config", an_its_only_for_devices, defaults, every_key, accepted,
 	  keys_and_documents, arguments, kernel_is_required,
 	  options_override_the_file, paths_start_beside_the_file, files,
 	  no_permission, gigantic_pages_need_gigabytes, all_at_once,
-	  every_group_key, group_defaults, made_macs, group_values_accepted,
-	  group_values_rejected, group_shapes, group_options,
-	  options_add_to_the_file, too_many, disks, disk_sizes,
+	  every_group_key, group_defaults, host_functions, made_macs,
+	  group_values_accepted, group_values_rejected, group_shapes,
+	  group_options, options_add_to_the_file, too_many, disks, disk_sizes,
 	  places_of_values, disks_start_beside_the_file, files_for_two_things,
-	  serials_of_two_drives, nets_in_each_others_way, places_refused,
-	  places_found, places_shared, places_shared_with_wanted)
+	  serials_of_two_drives, nets_in_each_others_way,
+	  vfios_in_each_others_way, places_refused, places_found,
+	  places_for_all, places_shared, places_shared_with_wanted)

@@ -590,6 +590,8 @@ START_TEST(manual_has_every_key_of_groups)
 		  ".It Cm path Ns = Ns Ar PATH\n.It Cm readonly\n" },
 		{ "\n--net takes", "\n.It Fl -net ",
 		  ".It Cm tap Ns = Ns Ar NAME\n.It Cm fd Ns = Ns Ar N\n" },
+		{ "\n--vfio takes", "\n.It Fl -vfio ",
+		  ".It Cm host Ns = Ns Ar ADDRESS\n" },
 	};
 	char *page = manual();
 	struct said said;
