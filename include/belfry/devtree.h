@@ -11,17 +11,35 @@
 
 #define DEVTREE_RNG_SEED 32
 
+/* Functions [rid, rid + count) of PCI are streams [stream, stream + count) of
+ * an SMMU, by its index. */
+struct devtree_streams {
+	u32 rid, count, smmu, stream;
+};
+
+/* 32 functions that are behind another SMMU than what lies between them. */
+#define DEVTREE_STREAMS_MAX 65
+#define DEVTREE_RMRS_MAX    32
+
 struct devtree {
 	const struct memmap *map;
 	u32 cpus;
 	bool pmu;
 	const char *cmdline;
 	gpa_t initrd, initrd_end; /* equal: none */
+	/* No two with the same RID. A function in none of these is behind no
+	 * SMMU. */
+	struct devtree_streams streams[DEVTREE_STREAMS_MAX];
+	u32 streams_nr;
+	/* RIDs of functions behind an SMMU for which the guest is to map the
+	 * MSI window as it is. */
+	u32 rmr[DEVTREE_RMRS_MAX];
+	u32 rmrs;
 	u64 kaslr_seed;
 	u8 rng_seed[DEVTREE_RNG_SEED];
 };
 
-/* Bytes that surely hold the tree of a machine with @cpus vCPUs. */
+/* Bytes that surely hold the tree, whatever seeds, initrd and rmr are. */
 size_t devtree_size(const struct devtree *d);
 
 /*

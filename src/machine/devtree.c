@@ -7,11 +7,19 @@
 
 /* The first cell of a GIC interrupt specifier, and the numbers it counts. */
 enum { GIC_SPI, GIC_PPI };
-#define SPI(intid) GIC_SPI, (intid)-32
-#define PPI(intid) GIC_PPI, (intid)-16
-#define LEVEL_HIGH 4
+#define SPI(intid)  GIC_SPI, (intid)-32
+#define PPI(intid)  GIC_PPI, (intid)-16
+#define EDGE_RISING 1
+#define LEVEL_HIGH  4
 
-enum { PHANDLE_GIC = 1, PHANDLE_ITS, PHANDLE_CLOCK };
+enum {
+	PHANDLE_GIC = 1,
+	PHANDLE_ITS,
+	PHANDLE_CLOCK,
+	PHANDLE_WINDOW,
+	PHANDLE_SMMU,
+	PHANDLE_FUNCTION = PHANDLE_SMMU + MEMMAP_SMMUS_MAX, /* plus the RID */
+};
 
 /*
  * What the AMBA bus would read from the ID registers of each device, eight
@@ -138,6 +146,24 @@ static void amba(struct dt *t, const struct memmap *m)
 	dt_node_end(t);
 }
 
+static void smmus(struct dt *t, const struct memmap *m)
+{
+	for (u32 i = 0; i < m->smmus; i++) {
+		dt_node(t, "iommu@%llx", (unsigned long long)m->smmu[i]);
+		dt_str(t, "compatible", "arm,smmu-v3");
+		dt_u64(t, "reg", m->smmu[i], MEMMAP_SMMU_SIZE);
+		dt_u32(t, "interrupts", SPI(INTID_SMMU(i, SMMU_IRQ_EVENT)),
+		       EDGE_RISING, SPI(INTID_SMMU(i, SMMU_IRQ_GERROR)),
+		       EDGE_RISING, SPI(INTID_SMMU(i, SMMU_IRQ_SYNC)),
+		       EDGE_RISING);
+		dt_strs(t, "interrupt-names", "eventq\0gerror\0cmdq-sync");
+		dt_u32(t, "#iommu-cells", 1);
+		dt_empty(t, "dma-coherent");
+		dt_u32(t, "phandle", PHANDLE_SMMU + i);
+		dt_node_end(t);
+	}
+}
+
 /* The space code of an address in bindings/pci (IEEE 1275 PCI
  * binding, 2.2.1.1). */
 #define SPACE_MEM32 0x02000000
@@ -148,9 +174,75 @@ static void amba(struct dt *t, const struct memmap *m)
 	(space), (u32)((at) >> 32), (u32)(at), (u32)((at) >> 32), (u32)(at), \
 		(u32)((size) >> 32), (u32)(size)
 
-/* Each RID is its own DeviceID: msi-map is one to one. */
-static void pci(struct dt *t, const struct pci_windows *w)
+/*
+ * The MSI window as something that some functions must find where it is. Linux
+ * (of_iommu_get_resv_regions) maps it for those whose node names it by
+ * memory-region and which it names by iommu-addresses; as it is, because reg
+ * says the same. Those are addresses of the function's bus, so three cells. It
+ * looks at every cell of another function's as if it were a phandle: none is.
+ */
+static void reserved_memory(struct dt *t, const struct devtree *d)
 {
+	u32 cells[6 * DEVTREE_RMRS_MAX];
+	size_t n = 0;
+
+	if (!d->rmrs)
+		return;
+	for (u32 i = 0; i < d->rmrs; i++) {
+		cells[n++] = PHANDLE_FUNCTION + d->rmr[i];
+		cells[n++] = SPACE_MEM32;
+		cells[n++] = 0;
+		cells[n++] = (u32)MEMMAP_MSI_WINDOW;
+		cells[n++] = 0;
+		cells[n++] = (u32)MEMMAP_MSI_WINDOW_SIZE;
+	}
+	dt_node(t, "reserved-memory");
+	dt_u32(t, "#address-cells", 2);
+	dt_u32(t, "#size-cells", 2);
+	dt_empty(t, "ranges");
+	dt_node(t, "msi@%llx", MEMMAP_MSI_WINDOW);
+	dt_u64(t, "reg", MEMMAP_MSI_WINDOW, MEMMAP_MSI_WINDOW_SIZE);
+	dt_empty(t, "no-map");
+	dt_cells(t, "iommu-addresses", cells, n);
+	dt_u32(t, "phandle", PHANDLE_WINDOW);
+	dt_node_end(t);
+	dt_node_end(t);
+}
+
+/* bindings/pci/pci-iommu.txt: first RID, whose, first stream, how many. */
+static void iommu_map(struct dt *t, const struct devtree *d)
+{
+	u32 cells[4 * DEVTREE_STREAMS_MAX];
+	size_t n = 0;
+
+	for (u32 i = 0; i < d->streams_nr; i++) {
+		cells[n++] = d->streams[i].rid;
+		cells[n++] = PHANDLE_SMMU + d->streams[i].smmu;
+		cells[n++] = d->streams[i].stream;
+		cells[n++] = d->streams[i].count;
+	}
+	if (n)
+		dt_cells(t, "iommu-map", cells, n);
+}
+
+/* Others a guest finds by itself. */
+static void functions(struct dt *t, const struct devtree *d)
+{
+	for (u32 i = 0; i < d->rmrs; i++) {
+		u32 rid = d->rmr[i];
+
+		dt_node(t, "device@%x,%x", rid >> 3, rid & 7);
+		dt_u32(t, "reg", rid << 8, 0, 0, 0, 0);
+		dt_u32(t, "memory-region", PHANDLE_WINDOW);
+		dt_u32(t, "phandle", PHANDLE_FUNCTION + rid);
+		dt_node_end(t);
+	}
+}
+
+/* Each RID is its own DeviceID: msi-map is one to one. */
+static void pci(struct dt *t, const struct devtree *d)
+{
+	const struct pci_windows *w = &d->map->pci;
 	const u32 ranges[] = {
 		RANGE(SPACE_MEM32, w->mem32, w->mem32_size),
 		RANGE(SPACE_MEM64, w->mem64, w->mem64_size),
@@ -169,13 +261,21 @@ static void pci(struct dt *t, const struct pci_windows *w)
 	dt_u32(t, "#size-cells", 2);
 	dt_cells(t, "ranges", ranges, w->mem64_size ? nr : nr / 2);
 	dt_u32(t, "msi-map", 0, PHANDLE_ITS, 0, PCI_FUNCTIONS_MAX);
+	iommu_map(t, d);
 	dt_empty(t, "dma-coherent");
+	functions(t, d);
 	dt_node_end(t);
 }
 
 size_t devtree_size(const struct devtree *d)
 {
-	return 4 * KIB + strlen(d->cmdline) + d->cpus * 160ull;
+	size_t size = 4 * KIB + strlen(d->cmdline) + d->cpus * 160ull;
+
+	/* For the first of them also strings, and what holds the rmrs. */
+	if (d->map->smmus)
+		size += 512 + d->map->smmus * 256ull + d->streams_nr * 16ull +
+			DEVTREE_RMRS_MAX * 128ull;
+	return size;
 }
 
 int devtree_write(const struct devtree *d, void *buf, size_t size,
@@ -199,6 +299,8 @@ int devtree_write(const struct devtree *d, void *buf, size_t size,
 	core_devices(&t, d);
 	gic(&t, d->map);
 	amba(&t, d->map);
-	pci(&t, &d->map->pci);
+	smmus(&t, d->map);
+	pci(&t, d);
+	reserved_memory(&t, d);
 	return dt_finish(&t, e);
 }

@@ -1,14 +1,14 @@
 #include <belfry/memmap.h>
 
-#define MSI_WINDOW 0x08000000ull
-#define GICD       0x08100000ull
-#define GICR       0x08120000ull
-#define UART       0x09000000ull
-#define RTC        0x09010000ull
-#define GICR_MORE  0x0a000000ull
-#define PCI_MEM32  0x10000000ull
-#define PCI_ECAM   0x3f000000ull
-#define RAM        0x40000000ull
+#define GICD      0x08100000ull
+#define GICR      0x08120000ull
+#define UART      0x09000000ull
+#define RTC       0x09010000ull
+#define SMMU      0x09050000ull
+#define GICR_MORE 0x0a000000ull
+#define PCI_MEM32 0x10000000ull
+#define PCI_ECAM  0x3f000000ull
+#define RAM       0x40000000ull
 
 /* KVM takes no fewer. */
 #define IPA_BITS_MIN 32
@@ -25,7 +25,7 @@ void memmap_init(struct memmap *m, u32 cpus, u64 ram_size, bool steal_time)
 	u32 first = (u32)((UART - GICR) / MEMMAP_GICR_SIZE);
 
 	*m = (struct memmap) {
-		.its = MSI_WINDOW - MEMMAP_ITS_SIZE / 2,
+		.its = MEMMAP_MSI_WINDOW - MEMMAP_ITS_SIZE / 2,
 		.gicd = GICD,
 		.gicr = { { GICR, MIN(cpus, first) } },
 		.gicr_nr = 1,
@@ -52,6 +52,12 @@ void memmap_add_hidden_its(struct memmap *m, u64 size)
 {
 	m->ram_usable -= size;
 	m->hidden_its = m->ram + m->ram_usable;
+}
+
+void memmap_add_smmus(struct memmap *m, u32 nr)
+{
+	for (; m->smmus < nr; m->smmus++)
+		m->smmu[m->smmus] = SMMU + m->smmus * MEMMAP_SMMU_SIZE;
 }
 
 void memmap_add_pci(struct memmap *m, u64 mem64_size)

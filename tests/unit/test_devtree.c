@@ -296,6 +296,216 @@ START_TEST(a_pci_bus)
 }
 END_TEST
 
+/* As memmap.h and the key smmu have it. */
+static void add_smmus(struct bench *b, u32 nr)
+{
+	memmap_add_smmus(&b->map, nr);
+	memmap_add_pci(&b->map, 0);
+}
+
+static void add_streams(struct bench *b, u32 rid, u32 count, u32 smmu)
+{
+	b->d.streams[b->d.streams_nr++] =
+		(struct devtree_streams) { rid, count, smmu, rid };
+}
+
+static u32 phandle_at(const struct bench *b, const char *path)
+{
+	u32 phandle = fdt_get_phandle(b->fdt, node_at(b, path));
+
+	ck_assert_uint_ne(phandle, 0);
+	return phandle;
+}
+
+START_TEST(smmus)
+{
+	struct bench b;
+	u32 phandles[MEMMAP_SMMUS_MAX];
+
+	bench_init(&b, 1, false);
+	add_smmus(&b, MEMMAP_SMMUS_MAX);
+	bench_write(&b);
+	for (u32 i = 0; i < MEMMAP_SMMUS_MAX; i++) {
+		u32 at = 0x9050000 + i * 0x20000, spi = 8 + 3 * i;
+		char path[64];
+
+		snprintf(path, sizeof(path), "/iommu@%x", at);
+		has_str(&b, path, "compatible", "arm,smmu-v3");
+		has_cells(&b, path, "reg", 4, 0u, at, 0u, 0x20000u);
+		has_cells(&b, path, "interrupts", 9, 0u, spi, 1u, 0u, spi + 1,
+			  1u, 0u, spi + 2, 1u);
+		has_bytes(&b, path, "interrupt-names",
+			  "eventq\0gerror\0cmdq-sync", 24);
+		has_cells(&b, path, "#iommu-cells", 1, 1u);
+		has_bytes(&b, path, "dma-coherent", "", 0);
+		phandles[i] = phandle_at(&b, path);
+		for (u32 k = 0; k < i; k++)
+			ck_assert_uint_ne(phandles[i], phandles[k]);
+	}
+	free(b.fdt);
+
+	bench_init(&b, 1, false);
+	memmap_add_pci(&b.map, 0);
+	bench_write(&b);
+	ck_assert_int_lt(fdt_path_offset(b.fdt, "/iommu@9050000"), 0);
+	has_none(&b, "/pcie@3f000000", "iommu-map");
+	free(b.fdt);
+}
+END_TEST
+
+START_TEST(streams)
+{
+	struct bench b;
+
+	bench_init(&b, 1, false);
+	add_smmus(&b, 2);
+	add_streams(&b, 0x08, 1, 1);
+	add_streams(&b, 0x10, 0xf0, 0);
+	bench_write(&b);
+	has_cells(&b, "/pcie@3f000000", "iommu-map", 8, 0x08u,
+		  phandle_at(&b, "/iommu@9070000"), 0x08u, 1u, 0x10u,
+		  phandle_at(&b, "/iommu@9050000"), 0x10u, 0xf0u);
+	ck_assert_int_lt(fdt_path_offset(b.fdt, "/reserved-memory"), 0);
+	free(b.fdt);
+}
+END_TEST
+
+static u64 read_cells(const fdt32_t *cell, u32 nr)
+{
+	u64 val = 0;
+
+	while (nr--)
+		val = val << 32 | fdt32_to_cpu(*cell++);
+	return val;
+}
+
+struct area {
+	u64 start, size;
+};
+
+/*
+ * What Linux's of_iommu_get_resv_regions makes of the node @function: areas
+ * that are mapped as they are, up to two; how many.
+ */
+static u32 resv_regions(const struct bench *b, int function,
+			struct area areas[static 2])
+{
+	int len, region = fdt_node_offset_by_phandle(
+			 b->fdt,
+			 (u32)read_cells(fdt_getprop(b->fdt, function,
+						     "memory-region", NULL),
+					 1));
+	const fdt32_t *reg = fdt_getprop(b->fdt, region, "reg", NULL);
+	const fdt32_t *p = fdt_getprop(b->fdt, region, "iommu-addresses", &len);
+	const fdt32_t *end = p + len / 4;
+	u32 nr = 0;
+
+	ck_assert(reg && p);
+	while (p < end) {
+		u32 phandle = fdt32_to_cpu(*p++);
+
+		if (fdt_node_offset_by_phandle(b->fdt, phandle) != function)
+			continue;
+		/* of_translate_dma_region: the cells of its parent, of which
+		 * the first falls off the top. */
+		ck_assert(end - p >= 5 && nr < 2);
+		areas[nr].start = read_cells(p, 3);
+		areas[nr].size = read_cells(p + 3, 2);
+		ck_assert_uint_eq(areas[nr].start, read_cells(reg, 2));
+		ck_assert_uint_eq(areas[nr].size, read_cells(reg + 2, 2));
+		nr++;
+		p += 5;
+	}
+	return nr;
+}
+
+/* A function that finds the MSI window where it is, and others that do not. */
+START_TEST(a_window_mapped_as_it_is)
+{
+	static const struct {
+		u32 rid;
+		const char *path;
+	} rows[] = {
+		{ 0x08, "/pcie@3f000000/device@1,0" },
+		{ 0xff, "/pcie@3f000000/device@1f,7" },
+		{ 0x00, "/pcie@3f000000/device@0,0" },
+	};
+	struct bench b;
+
+	for (u32 nr = 1; nr <= ARRAY_SIZE(rows); nr++) {
+		bench_init(&b, 1, false);
+		add_smmus(&b, 1);
+		add_streams(&b, 0, 256, 0);
+		for (u32 i = 0; i < nr; i++)
+			b.d.rmr[b.d.rmrs++] = rows[i].rid;
+		bench_write(&b);
+		has_cells(&b, "/reserved-memory", "#address-cells", 1, 2u);
+		has_cells(&b, "/reserved-memory", "#size-cells", 1, 2u);
+		has_bytes(&b, "/reserved-memory", "ranges", "", 0);
+		/* No memory that a kernel could use or map. */
+		has_bytes(&b, "/reserved-memory/msi@8000000", "no-map", "", 0);
+		for (u32 i = 0; i < nr; i++) {
+			struct area areas[2];
+
+			/* of_pci_get_devfn: bits 15 to 8. */
+			has_cells(&b, rows[i].path, "reg", 5, rows[i].rid << 8,
+				  0u, 0u, 0u, 0u);
+			ck_assert_uint_eq(
+				resv_regions(&b, node_at(&b, rows[i].path),
+					     areas),
+				1);
+			ck_assert_uint_eq(areas[0].start, 0x08000000);
+			ck_assert_uint_eq(areas[0].size, 0x100000);
+		}
+		if (nr == 1)
+			ck_assert_int_lt(fdt_path_offset(b.fdt, rows[1].path),
+					 0);
+		free(b.fdt);
+	}
+}
+END_TEST
+
+/* As much of everything as there can be, in devtree_size() bytes. */
+static void fill(struct bench *b)
+{
+	b->d.pmu = true;
+	memmap_add_smmus(&b->map, MEMMAP_SMMUS_MAX);
+	memmap_add_pci(&b->map, GIB);
+	for (u32 i = 0; i < DEVTREE_STREAMS_MAX; i++)
+		add_streams(b, 2 * i, 1, i % MEMMAP_SMMUS_MAX);
+	for (u32 i = 0; i < DEVTREE_RMRS_MAX; i++)
+		b->d.rmr[b->d.rmrs++] = 4 * i + 128;
+	b->d.initrd = b->map.ram;
+	b->d.initrd_end = b->map.ram + 4096;
+}
+
+START_TEST(room_for_all)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(cpu_counts); i++) {
+		size_t size;
+		struct bench b;
+
+		bench_init(&b, cpu_counts[i], true);
+		fill(&b);
+		bench_write(&b);
+		/* Whether a function needs one is known later. */
+		size = devtree_size(&b.d);
+		b.d.rmrs = 0;
+		ck_assert_uint_eq(devtree_size(&b.d), size);
+		free(b.fdt);
+		/* And with next to nothing else. */
+		bench_init(&b, cpu_counts[i], false);
+		b.d.cmdline = "";
+		add_smmus(&b, 1);
+		add_streams(&b, 8, 1, 0);
+		for (u32 k = 0; k < DEVTREE_RMRS_MAX; k++)
+			b.d.rmr[b.d.rmrs++] = k;
+		bench_write(&b);
+		free(b.fdt);
+	}
+}
+END_TEST
+
 static void no_irq(void *ctx, u32 intid, bool level)
 {
 	(void)ctx;
@@ -423,10 +633,17 @@ START_TEST(dtc_has_nothing_to_say)
 		if (ask_dtc(&b, said, sizeof(said)))
 			ck_assert_str_eq(said, "");
 		free(b.fdt);
+		bench_init(&b, cpu_counts[i], true);
+		fill(&b);
+		bench_write(&b);
+		if (ask_dtc(&b, said, sizeof(said)))
+			ck_assert_str_eq(said, "");
+		free(b.fdt);
 	}
 }
 END_TEST
 
-UNIT_MAIN("devtree", trees_of_all_sizes, an_initrd_and_a_pmu, a_pci_bus,
-	  peripheral_ids, a_long_command_line, the_same_input_the_same_bytes,
+UNIT_MAIN("devtree", trees_of_all_sizes, an_initrd_and_a_pmu, a_pci_bus, smmus,
+	  streams, a_window_mapped_as_it_is, room_for_all, peripheral_ids,
+	  a_long_command_line, the_same_input_the_same_bytes,
 	  a_buffer_too_small, dtc_has_nothing_to_say)

@@ -11,7 +11,7 @@ struct span {
 	u64 start, end;
 };
 
-#define SPANS_MAX 13
+#define SPANS_MAX (13 + MEMMAP_SMMUS_MAX)
 
 /* Everything of a map, and the window that must stay the host's. */
 static size_t spans_of(const struct memmap *m, struct span *s)
@@ -29,6 +29,9 @@ static size_t spans_of(const struct memmap *m, struct span *s)
 		};
 	s[n++] = (struct span) { "uart", m->uart, m->uart + 64 * KIB };
 	s[n++] = (struct span) { "rtc", m->rtc, m->rtc + 64 * KIB };
+	for (u32 i = 0; i < m->smmus; i++)
+		s[n++] = (struct span) { "smmu", m->smmu[i],
+					 m->smmu[i] + MEMMAP_SMMU_SIZE };
 	s[n++] = (struct span) { "ram", m->ram, m->ram + m->ram_size };
 	s[n++] = (struct span) { "ecam", m->pci.ecam,
 				 m->pci.ecam + PCI_ECAM_SIZE };
@@ -47,6 +50,7 @@ static void check_map(u32 cpus, u64 ram)
 	u32 frames = 0;
 
 	memmap_init(&m, cpus, ram, false);
+	memmap_add_smmus(&m, MEMMAP_SMMUS_MAX);
 	memmap_add_pci(&m, 64 * GIB);
 	n = spans_of(&m, s);
 	for (size_t i = 0; i < n; i++) {
@@ -208,6 +212,27 @@ START_TEST(a_hidden_its)
 }
 END_TEST
 
+START_TEST(smmus)
+{
+	struct memmap m, plain;
+
+	memmap_init(&plain, 1, GIB, false);
+	ck_assert_uint_eq(plain.smmus, 0);
+	for (u32 nr = 0; nr <= MEMMAP_SMMUS_MAX; nr++) {
+		m = plain;
+		memmap_add_smmus(&m, nr);
+		ck_assert_uint_eq(m.smmus, nr);
+		for (u32 i = 0; i < MEMMAP_SMMUS_MAX; i++)
+			ck_assert_uint_eq(m.smmu[i],
+					  i < nr ? 0x09050000 + i * 0x20000ull
+						 : 0);
+		/* Nothing else moves. */
+		ck_assert_uint_eq(m.ipa_bits, plain.ipa_bits);
+		ck_assert_uint_eq(m.ram_usable, plain.ram_usable);
+	}
+}
+END_TEST
+
 /*
  * The guest writes its doorbell's page offset; the host's kernel adds that to
  * the window's base. Both must be the same register (IHI 0069, 12.20).
@@ -238,10 +263,26 @@ START_TEST(affinities)
 }
 END_TEST
 
+/* Each of its own, all of them SPIs that there are. */
 START_TEST(interrupts_exist)
 {
-	ck_assert_uint_lt(INTID_UART, INTID_LIMIT);
-	ck_assert_uint_lt(INTID_RTC, INTID_LIMIT);
+	bool taken[INTID_LIMIT] = { false };
+	u32 spis[6 + MEMMAP_SMMUS_MAX * SMMU_IRQS], nr = 0;
+
+	spis[nr++] = INTID_UART;
+	spis[nr++] = INTID_RTC;
+	for (u32 i = 0; i < 4; i++)
+		spis[nr++] = INTID_INTX + i;
+	for (u32 i = 0; i < MEMMAP_SMMUS_MAX; i++)
+		for (u32 irq = 0; irq < SMMU_IRQS; irq++)
+			spis[nr++] = INTID_SMMU(i, irq);
+	ck_assert_uint_eq(nr, ARRAY_SIZE(spis));
+	for (u32 i = 0; i < nr; i++) {
+		ck_assert_uint_ge(spis[i], INTID_SPI);
+		ck_assert_uint_lt(spis[i], INTID_LIMIT);
+		ck_assert_msg(!taken[spis[i]], "%u twice", spis[i]);
+		taken[spis[i]] = true;
+	}
 	/* arm-vgic-v3.rst: 64 to 1024 in steps of 32. */
 	ck_assert_uint_ge(INTID_LIMIT, 64);
 	ck_assert_uint_eq(INTID_LIMIT % 32, 0);
@@ -250,5 +291,5 @@ END_TEST
 
 UNIT_MAIN("memmap", nothing_overlaps, a_second_region_from_120_cpus,
 	  the_smallest_address_size, pci_windows, stolen_time_records,
-	  a_hidden_its, the_doorbell_is_where_the_host_maps_its_own, affinities,
-	  interrupts_exist)
+	  a_hidden_its, smmus, the_doorbell_is_where_the_host_maps_its_own,
+	  affinities, interrupts_exist)
