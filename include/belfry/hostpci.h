@@ -41,6 +41,44 @@ struct hostpci {
 MUST_CHECK int hostpci_look(struct hostpci *d, const char *sys,
 			    const char *name, struct err *e);
 
+/* The names of all there are, in order; an owned array. How many, or -errno. */
+MUST_CHECK int hostpci_list(const char *sys, char (**names)[HOSTPCI_NAME]);
+
+/* --- what it interrupts with --- */
+
+/*
+ * The beginning of its config space, as far as the kernel shows it: without
+ * CAP_SYS_ADMIN that is HOSTPCI_CONFIG_ALL, where no capability is. Bytes
+ * read, or -errno.
+ */
+#define HOSTPCI_CONFIG_ALL 64
+#define HOSTPCI_CONFIG     256
+MUST_CHECK int hostpci_config(u8 config[static HOSTPCI_CONFIG],
+			      const struct hostpci *d, const char *sys);
+
+struct hostpci_interrupts {
+	bool cut; /* capabilities were not all shown: there may be more */
+	bool intx;
+	u32 msi, msix; /* vectors; 0: it has no such interrupts */
+	u32 table_bar; /* where those of MSI-X are kept */
+	u32 table_off;
+};
+
+/* What @len bytes of config space say. Pure; takes any bytes. */
+void hostpci_interrupts(struct hostpci_interrupts *q, const u8 *config,
+			size_t len);
+
+struct hostpci_bar {
+	u64 start, size; /* 0 bytes: there is none */
+	bool memory;
+};
+
+/* @bar: 0 to 5. */
+struct hostpci_bar hostpci_bar(const struct hostpci *d, const char *sys,
+			       u32 bar);
+
+/* --- groups --- */
+
 #define HOSTPCI_MEMBERS_MAX 32
 #define HOSTPCI_REGIONS_MAX 32
 
@@ -65,6 +103,11 @@ MUST_CHECK int hostpci_group(struct hostpci_group *g, const char *sys,
 /* The window that interrupts go to, NULL if there is none. sysfs does not tell
  * if it is one that the kernel maps at will, or one of the hardware's. */
 const struct hostpci_region *hostpci_msi_window(const struct hostpci_group *g);
+
+/* Does @member keep its group from being lent? Its driver, "" if it has none.
+ */
+bool hostpci_holds(const char *sys, int group, const char *member,
+		   char driver[static 32]);
 
 /*
  * Does something of this host keep @d's group from being lent? A member, @who,

@@ -127,12 +127,35 @@ int hostpci_look(struct hostpci *d, const char *sys, const char *name,
 	return 0;
 }
 
-/* --- groups --- */
+/* --- lists --- */
 
 static int is_entry(const struct dirent *entry)
 {
 	return entry->d_name[0] != '.';
 }
+
+int hostpci_list(const char *sys, char (**names)[HOSTPCI_NAME])
+{
+	struct dirent **entries;
+	char path[256];
+	int nr;
+
+	snprintf(path, sizeof(path), "%s/" DEVICES, sys);
+	nr = scandir(path, &entries, is_entry, alphasort);
+	if (nr < 0)
+		return -errno;
+	*names = calloc((size_t)nr + 1, sizeof(**names));
+	for (int i = 0; i < nr; i++) {
+		if (*names)
+			snprintf((*names)[i], HOSTPCI_NAME, "%.19s",
+				 entries[i]->d_name);
+		free(entries[i]);
+	}
+	free(entries);
+	return *names ? nr : -ENOMEM;
+}
+
+/* --- groups --- */
 
 static int list_members(struct hostpci_group *g, const char *path)
 {
@@ -206,6 +229,15 @@ static bool leaves_dma_alone(const char *driver)
 	       !strcmp(driver, "pcieport") || !strcmp(driver, "pci-stub");
 }
 
+bool hostpci_holds(const char *sys, int group, const char *member,
+		   char driver[static 32])
+{
+	/* A platform device has no place among PCI's. */
+	sysfs_link(driver, 32, "%s/kernel/iommu_groups/%d/devices/%s/driver",
+		   sys, group, member);
+	return !leaves_dma_alone(driver);
+}
+
 bool hostpci_held_by(const struct hostpci *d, const char *sys,
 		     char who[static HOSTPCI_NAME], char driver[static 32])
 {
@@ -215,11 +247,7 @@ bool hostpci_held_by(const struct hostpci *d, const char *sys,
 	if (d->group < 0 || hostpci_group(&g, sys, d->group, &e))
 		return false;
 	for (u32 i = 0; i < MIN(g.nr, HOSTPCI_MEMBERS_MAX); i++) {
-		/* A platform device has no place among PCI's. */
-		sysfs_link(driver, 32,
-			   "%s/kernel/iommu_groups/%d/devices/%s/driver", sys,
-			   d->group, g.member[i]);
-		if (!leaves_dma_alone(driver)) {
+		if (hostpci_holds(sys, d->group, g.member[i], driver)) {
 			memcpy(who, g.member[i], HOSTPCI_NAME);
 			return true;
 		}

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define FUNCTION "0000:01:00.0"
@@ -108,6 +109,233 @@ START_TEST(a_function_with_nothing)
 	ck_assert(!*d.driver && !*d.cdev && !*d.iommu && !*d.resets);
 	ck_assert(!d.has_cdev);
 	ck_assert_int_eq(d.group, -1);
+	tree_fini();
+}
+END_TEST
+
+START_TEST(lists)
+{
+	char(*list)[HOSTPCI_NAME];
+
+	tree_init();
+	ck_assert_int_eq(hostpci_list(tree(), &list), -ENOENT);
+	tree_function("", "0000:02:00.0", 3, "");
+	tree_function("", "0001:01:00.0", -1, "");
+	tree_function("", "0000:01:00.1", 3, "");
+	tree_function("", "0000:01:00.0", 3, "");
+	ck_assert_int_eq(hostpci_list(tree(), &list), 4);
+	ck_assert_str_eq(list[0], "0000:01:00.0");
+	ck_assert_str_eq(list[1], "0000:01:00.1");
+	ck_assert_str_eq(list[2], "0000:02:00.0");
+	ck_assert_str_eq(list[3], "0001:01:00.0");
+	free(list);
+	tree_fini();
+}
+END_TEST
+
+/* --- what it interrupts with --- */
+
+static const u8 *config_of(const char *name, const void *bytes, size_t len,
+			   int *read)
+{
+	static u8 config[HOSTPCI_CONFIG];
+	struct hostpci d;
+
+	if (bytes)
+		tree_bytes("bus/pci/devices/" FUNCTION "/config", bytes, len);
+	look(&d, name);
+	memset(config, 0xa5, sizeof(config));
+	*read = hostpci_config(config, &d, tree());
+	return config;
+}
+
+START_TEST(config_space)
+{
+	u8 bytes[4096];
+	int n;
+
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (u8)i;
+	tree_init();
+	tree_function("", FUNCTION, 3, "");
+	config_of(FUNCTION, NULL, 0, &n);
+	ck_assert_int_eq(n, -ENOENT);
+	ck_assert_mem_eq(config_of(FUNCTION, bytes, 64, &n), bytes, 64);
+	ck_assert_int_eq(n, HOSTPCI_CONFIG_ALL);
+	ck_assert_mem_eq(config_of(FUNCTION, bytes, 4096, &n), bytes, 256);
+	ck_assert_int_eq(n, HOSTPCI_CONFIG);
+	tree_fini();
+}
+END_TEST
+
+/* A function with INTx and a chain that begins at 0x40. */
+static void make_config(u8 config[static HOSTPCI_CONFIG])
+{
+	memset(config, 0, HOSTPCI_CONFIG);
+	config[0x06] = 0x10;
+	config[0x34] = 0x40;
+	config[0x3d] = 1;
+}
+
+/* @bytes at @at, of which @id and the next one's place come first. */
+static void put_cap(u8 *config, u32 at, u8 id, u8 next, u64 bytes)
+{
+	bytes = htole64(bytes << 16 | next << 8 | id);
+	memcpy(config + at, &bytes, 8);
+}
+
+static struct hostpci_interrupts read_config(const u8 *config, size_t len)
+{
+	struct hostpci_interrupts q;
+
+	memset(&q, 0xff, sizeof(q));
+	hostpci_interrupts(&q, config, len);
+	return q;
+}
+
+START_TEST(interrupts)
+{
+	u8 config[HOSTPCI_CONFIG];
+	struct hostpci_interrupts q;
+
+	/* Power management, MSI of 8, PCIe, MSI-X of 10 at BAR 3, 0x2000. */
+	make_config(config);
+	put_cap(config, 0x40, 0x01, 0x53, 0xffffffff);
+	put_cap(config, 0x50, 0x05, 0xa0, 0xff86);
+	put_cap(config, 0xa0, 0x10, 0x70, 0xffffffff);
+	put_cap(config, 0x70, 0x11, 0, 0x2003c009);
+	q = read_config(config, sizeof(config));
+	ck_assert(q.intx && !q.cut);
+	ck_assert_uint_eq(q.msi, 8);
+	ck_assert_uint_eq(q.msix, 10);
+	ck_assert_uint_eq(q.table_bar, 3);
+	ck_assert_uint_eq(q.table_off, 0x2000);
+
+	/* The largest there are, and what is reserved. */
+	put_cap(config, 0x50, 0x05, 0xa0, 0x000e);
+	put_cap(config, 0x70, 0x11, 0, 0xfffffff807ffull & ~0xfff00000000000);
+	q = read_config(config, sizeof(config));
+	ck_assert_uint_eq(q.msi, 32);
+	ck_assert_uint_eq(q.msix, 2048);
+	put_cap(config, 0x50, 0x05, 0xa0, 0);
+	put_cap(config, 0x70, 0x11, 0, 0x6 << 16);
+	q = read_config(config, sizeof(config));
+	ck_assert_uint_eq(q.msi, 1);
+	ck_assert_uint_eq(q.msix, 0);
+	put_cap(config, 0x70, 0x11, 0, 0x5 << 16);
+	q = read_config(config, sizeof(config));
+	ck_assert_uint_eq(q.msix, 1);
+	ck_assert_uint_eq(q.table_bar, 5);
+}
+END_TEST
+
+START_TEST(few_interrupts)
+{
+	u8 config[HOSTPCI_CONFIG];
+	struct hostpci_interrupts q;
+
+	/* Its status says that there is no chain, so there is none. */
+	make_config(config);
+	put_cap(config, 0x40, 0x05, 0, 0);
+	config[0x06] = 0;
+	q = read_config(config, sizeof(config));
+	ck_assert(q.intx && !q.cut && !q.msi && !q.msix);
+	config[0x06] = 0x10;
+	config[0x3d] = 0;
+	q = read_config(config, sizeof(config));
+	ck_assert(!q.intx && !q.cut && q.msi == 1 && !q.msix);
+	config[0x34] = 0;
+	q = read_config(config, sizeof(config));
+	ck_assert(!q.intx && !q.cut && !q.msi && !q.msix);
+}
+END_TEST
+
+/* What has no right sees 64 bytes: that there is more is all that it sees. */
+START_TEST(config_space_in_part)
+{
+	u8 config[HOSTPCI_CONFIG];
+	struct hostpci_interrupts q;
+
+	make_config(config);
+	put_cap(config, 0x40, 0x05, 0x50, 0);
+	put_cap(config, 0x50, 0x11, 0, 0);
+	q = read_config(config, 63);
+	ck_assert(q.cut && !q.intx);
+	q = read_config(config, 64);
+	ck_assert(q.cut && q.intx && !q.msi && !q.msix);
+	q = read_config(config, 67);
+	ck_assert(q.cut && !q.msi && !q.msix);
+	q = read_config(config, 0x57);
+	ck_assert(q.cut && q.msi == 1 && !q.msix);
+	q = read_config(config, 0x58);
+	ck_assert(!q.cut && q.msi == 1 && q.msix == 1);
+	/* Without capabilities, 64 bytes are all. */
+	config[0x06] = 0;
+	q = read_config(config, 64);
+	ck_assert(!q.cut && q.intx);
+	/* Gone, or asleep. */
+	memset(config, 0xff, sizeof(config));
+	q = read_config(config, sizeof(config));
+	ck_assert(q.cut && !q.intx && !q.msi && !q.msix);
+}
+END_TEST
+
+/* Chains that go nowhere end, and nothing past the end is read. */
+START_TEST(bad_config_space)
+{
+	u8 config[HOSTPCI_CONFIG];
+	struct hostpci_interrupts q;
+
+	make_config(config);
+	put_cap(config, 0x40, 0x01, 0x40, 0);
+	q = read_config(config, sizeof(config));
+	ck_assert(!q.cut && !q.msix);
+	put_cap(config, 0x40, 0x01, 0x20, 0);
+	q = read_config(config, sizeof(config));
+	ck_assert(!q.cut && !q.msix);
+	config[0x41] = 0xfc;
+	config[0xfc] = 0x11;
+	q = read_config(config, sizeof(config));
+	ck_assert(q.cut && !q.msix);
+
+	for (u32 seed = 1; seed < 2000; seed++) {
+		size_t len = seed % (HOSTPCI_CONFIG + 1);
+		u8 *end = malloc(MAX(len, 1));
+		u32 x = seed;
+
+		for (size_t i = 0; i < len; i++)
+			end[i] = (u8)((x = x * 1664525 + 1013904223) >> 24);
+		q = read_config(end, len);
+		ck_assert(q.msi <= 32 && q.msix <= 2048 && q.table_bar < 6);
+		free(end);
+	}
+}
+END_TEST
+
+START_TEST(bars)
+{
+	struct hostpci_bar b;
+	struct hostpci d;
+
+	tree_init();
+	tree_function("", FUNCTION, 3, "");
+	look(&d, FUNCTION);
+	ck_assert_uint_eq(hostpci_bar(&d, tree(), 0).size, 0);
+	tree_put("bus/pci/devices/" FUNCTION "/resource",
+		 "0x0000000010000000 0x000000001001ffff 0x0000000000040200\n"
+		 "0x0000000000000000 0x0000000000000000 0x0000000000000000\n"
+		 "0x0000000000001000 0x000000000000101f 0x0000000000040101\n"
+		 "0x0000008000000000 0x0000008000003fff 0x000000000014220c\n");
+	b = hostpci_bar(&d, tree(), 0);
+	ck_assert(b.start == 0x10000000 && b.size == 0x20000 && b.memory);
+	b = hostpci_bar(&d, tree(), 1);
+	ck_assert(!b.size && !b.memory);
+	b = hostpci_bar(&d, tree(), 2);
+	ck_assert(b.start == 0x1000 && b.size == 32 && !b.memory);
+	b = hostpci_bar(&d, tree(), 3);
+	ck_assert(b.start == 0x8000000000 && b.size == 0x4000 && b.memory);
+	ck_assert_uint_eq(hostpci_bar(&d, tree(), 4).size, 0);
+	ck_assert_uint_eq(hostpci_bar(&d, tree(), 5).size, 0);
 	tree_fini();
 }
 END_TEST
@@ -505,6 +733,8 @@ START_TEST(bad_iorts)
 }
 END_TEST
 
-UNIT_MAIN("hostpci", names, functions, a_function_with_nothing, groups,
-	  large_groups, who_holds_a_group, its_by_msi_map, its_by_msi_parent,
-	  its_with_a_long_name, its_by_iort, its_by_a_real_iort, bad_iorts)
+UNIT_MAIN("hostpci", names, functions, a_function_with_nothing, lists,
+	  config_space, interrupts, few_interrupts, config_space_in_part,
+	  bad_config_space, bars, groups, large_groups, who_holds_a_group,
+	  its_by_msi_map, its_by_msi_parent, its_with_a_long_name, its_by_iort,
+	  its_by_a_real_iort, bad_iorts)
