@@ -98,9 +98,12 @@ $(O)/tests/unit/test_blk: private ldflags += $(blk-calls:%=-Wl,--wrap=%)
 # What lends devices is nothing but calls to the kernel, which is one of ours.
 # It is named here for it to come before the other one in $(fakes).
 vfio-calls = ioctl open mmap pread pwrite
-vfio-tests = $(O)/tests/unit/test_iommufd $(O)/tests/unit/test_vfio
+vfio-tests = $(addprefix $(O)/tests/unit/,test_iommufd test_vfio test_doctor)
 $(vfio-tests): $(O)/tests/unit/fakes/vfio_kernel.o
 $(vfio-tests): private ldflags += $(vfio-calls:%=-Wl,--wrap=%)
+$(O)/tests/unit/test_doctor.o: private cppflags += -iquote src/ctl
+$(O)/tests/unit/test_doctor: private ldflags += \
+	-Wl,--wrap=access,--wrap=klogctl
 
 # KVM's module is nothing but calls to the kernel, so it is tested anywhere: seen
 # through arm64's headers, against a kernel of ours.

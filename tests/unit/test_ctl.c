@@ -394,6 +394,9 @@ START_TEST(elsewhere)
 
 	ck_assert_int_eq(BELFRY(&said, "doctor"), STATUS_HOST);
 	ck_assert_ptr_nonnull(strstr(said.err, "\ntests/lab/belfry doctor\n"));
+	ck_assert_int_eq(BELFRY(&said, "doctor", "01:00.0"), STATUS_HOST);
+	ck_assert_ptr_nonnull(
+		strstr(said.err, "\ntests/lab/belfry doctor 01:00.0\n"));
 }
 END_TEST
 #endif
