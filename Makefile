@@ -19,7 +19,7 @@ dirs_base    = src/base
 dirs_core    = src/core
 dirs_host    = src/host
 dirs_arm64   = arch/arm64 arch/arm64/gic arch/arm64/smmu $(if $(is-arm64),arch/arm64/kvm)
-dirs_devices = devices/amba devices/pci devices/virtio
+dirs_devices = devices/amba devices/pci devices/virtio devices/vfio
 dirs_machine = src/machine
 dirs_ctl     = src/ctl
 
