@@ -99,8 +99,9 @@ void memmap_add_hidden_its(struct memmap *m, u64 size);
 /* Give it @nr SMMUs, up to MEMMAP_SMMUS_MAX. */
 void memmap_add_smmus(struct memmap *m, u32 nr);
 
-/* Give it PCI, with a 64-bit window of @mem64_size bytes: a multiple of 1 GiB,
- * or 0 where all BARs fit below, which spares the guest address bits. */
+/* Give it PCI, with a 64-bit window of @mem64_size bytes, aligned to itself: a
+ * power of two of at least 1 GiB, or 0 where all BARs fit below, which spares
+ * the guest address bits. */
 void memmap_add_pci(struct memmap *m, u64 mem64_size);
 
 /*

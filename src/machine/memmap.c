@@ -62,8 +62,6 @@ void memmap_add_smmus(struct memmap *m, u32 nr)
 
 void memmap_add_pci(struct memmap *m, u64 mem64_size)
 {
-	gpa_t mem64 = MAX(4 * GIB, ALIGN_UP(m->ram + m->ram_size, GIB));
-
 	m->pci = (struct pci_windows) {
 		.ecam = PCI_ECAM,
 		.mem32 = PCI_MEM32,
@@ -71,9 +69,9 @@ void memmap_add_pci(struct memmap *m, u64 mem64_size)
 	};
 	if (!mem64_size)
 		return;
-	m->pci.mem64 = mem64;
+	m->pci.mem64 = ALIGN_UP(MAX(4 * GIB, m->ram + m->ram_size), mem64_size);
 	m->pci.mem64_size = mem64_size;
-	reach(m, mem64 + mem64_size);
+	reach(m, m->pci.mem64 + mem64_size);
 }
 
 u32 memmap_mpidr(u32 i)

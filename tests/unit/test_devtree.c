@@ -270,7 +270,7 @@ START_TEST(a_pci_bus)
 	ck_assert_int_lt(fdt_path_offset(b.fdt, node), 0);
 	free(b.fdt);
 
-	memmap_add_pci(&b.map, 3 * GIB);
+	memmap_add_pci(&b.map, 2 * GIB);
 	bench_write(&b);
 	has_str(&b, node, "compatible", "pci-host-ecam-generic");
 	has_str(&b, node, "device_type", "pci");
@@ -278,7 +278,7 @@ START_TEST(a_pci_bus)
 	has_cells(&b, node, "bus-range", 2, 0u, 0u);
 	has_cells(&b, node, "ranges", 14, 0x02000000u, 0u, 0x10000000u, 0u,
 		  0x10000000u, 0u, 0x2f000000u, 0x03000000u, 1u, 0u, 1u, 0u, 0u,
-		  0xc0000000u);
+		  0x80000000u);
 	/* DeviceID is RID, at the ITS. */
 	has_cells(&b, node, "msi-map", 4, 0u,
 		  fdt_get_phandle(b.fdt, node_at(&b, its)), 0u, 0x100u);

@@ -147,6 +147,10 @@ START_TEST(pci_windows)
 		{ 3 * GIB + 2 * MIB, 5 * GIB, GIB, 33 },
 		{ 7 * GIB, 8 * GIB, 8 * GIB, 34 },
 		{ 1024 * GIB, 1025 * GIB, GIB, 41 },
+		{ 32 * MIB, 4 * GIB, 4 * GIB, 33 },
+		{ 32 * MIB, 8 * GIB, 8 * GIB, 34 },
+		{ 8 * GIB, 16 * GIB, 16 * GIB, 35 },
+		{ 32 * MIB, 256 * GIB, 256 * GIB, 39 },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -158,6 +162,9 @@ START_TEST(pci_windows)
 		ck_assert_uint_le(m.pci.mem32 + m.pci.mem32_size, 4 * GIB);
 		ck_assert_uint_eq(m.pci.mem64, rows[i].mem64);
 		ck_assert_uint_eq(m.pci.mem64_size, rows[i].size);
+		/* A BAR as large as it fits. */
+		if (rows[i].size)
+			ck_assert(IS_ALIGNED(m.pci.mem64, rows[i].size));
 		ck_assert_msg(m.ipa_bits == rows[i].bits, "row %zu: %u bits", i,
 			      m.ipa_bits);
 	}
