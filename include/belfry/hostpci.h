@@ -71,9 +71,12 @@ void hostpci_interrupts(struct hostpci_interrupts *q, const u8 *config,
 struct hostpci_bar {
 	u64 start, size; /* 0 bytes: there is none */
 	bool memory;
+	bool wide; /* of 64 bits; the next is its second half, and shown empty
+		    */
 };
 
-/* @bar: 0 to 5. */
+/* @bar: 0 to 5, or HOSTPCI_ROM. */
+#define HOSTPCI_ROM 6
 struct hostpci_bar hostpci_bar(const struct hostpci *d, const char *sys,
 			       u32 bar);
 

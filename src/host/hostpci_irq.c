@@ -109,7 +109,9 @@ void hostpci_interrupts(struct hostpci_interrupts *q, const u8 *config,
 
 /* --- BARs --- */
 
-#define RESOURCE_MEM 0x200 /* linux/ioport.h */
+/* linux/ioport.h */
+#define RESOURCE_MEM    0x200
+#define RESOURCE_MEM_64 0x100000
 
 /* A line for each: first, last, flags; zeroes for what is not there. */
 struct hostpci_bar hostpci_bar(const struct hostpci *d, const char *sys,
@@ -132,5 +134,6 @@ struct hostpci_bar hostpci_bar(const struct hostpci *d, const char *sys,
 		.start = start,
 		.size = last ? last - start + 1 : 0,
 		.memory = flags & RESOURCE_MEM,
+		.wide = flags & RESOURCE_MEM_64,
 	};
 }

@@ -325,17 +325,26 @@ START_TEST(bars)
 		 "0x0000000010000000 0x000000001001ffff 0x0000000000040200\n"
 		 "0x0000000000000000 0x0000000000000000 0x0000000000000000\n"
 		 "0x0000000000001000 0x000000000000101f 0x0000000000040101\n"
-		 "0x0000008000000000 0x0000008000003fff 0x000000000014220c\n");
+		 "0x0000008000000000 0x0000008000003fff 0x000000000014220c\n"
+		 "0x0000000000000000 0x0000000000000000 0x0000000000000000\n"
+		 "0x0000000000000000 0x0000000000000000 0x0000000000000000\n"
+		 "0x0000000010020000 0x000000001003ffff 0x0000000000046200\n"
+		 "0x0000008800000000 0x00000088000fffff 0x0000000000140204\n");
 	b = hostpci_bar(&d, tree(), 0);
 	ck_assert(b.start == 0x10000000 && b.size == 0x20000 && b.memory);
+	ck_assert(!b.wide);
 	b = hostpci_bar(&d, tree(), 1);
 	ck_assert(!b.size && !b.memory);
 	b = hostpci_bar(&d, tree(), 2);
 	ck_assert(b.start == 0x1000 && b.size == 32 && !b.memory);
 	b = hostpci_bar(&d, tree(), 3);
 	ck_assert(b.start == 0x8000000000 && b.size == 0x4000 && b.memory);
+	ck_assert(b.wide);
 	ck_assert_uint_eq(hostpci_bar(&d, tree(), 4).size, 0);
 	ck_assert_uint_eq(hostpci_bar(&d, tree(), 5).size, 0);
+	b = hostpci_bar(&d, tree(), HOSTPCI_ROM);
+	ck_assert(b.start == 0x10020000 && b.size == 0x20000 && b.memory);
+	ck_assert(!b.wide);
 	tree_fini();
 }
 END_TEST
