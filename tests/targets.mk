@@ -82,9 +82,12 @@ $(O)/tests/unit/test_vrng: private ldflags += -Wl,--wrap=getrandom
 # Waiting is counted, not done.
 $(O)/tests/unit/test_disk: private ldflags += -Wl,--wrap=nanosleep
 
-# The host's networks are what the test says.
-$(O)/tests/unit/test_ctl: private ldflags += \
-	-Wl,--wrap=tap_check,--wrap=tap_check_fds
+# The host's networks and devices are what the test says.
+$(O)/tests/unit/test_ctl: private ldflags += -Wl,--wrap=plan_find \
+	-Wl,--wrap=tap_check,--wrap=tap_check_fds,--wrap=vfio_check
+
+# The host is what the test says, with what makes its devices reachable.
+$(O)/tests/unit/test_plan: private ldflags += -Wl,--wrap=vfio_check
 
 # So are a host's failures, where they are only counted.
 $(O)/tests/unit/test_devices: private ldflags += \

@@ -70,13 +70,14 @@ void command_print_help(const struct command *cmd);
  */
 MUST_CHECK bool ctl_load(struct config *c, int argc, char **argv);
 
-/* What many go on with: open the files that it names. Faults as above; the
- * caller does plan_close if true is returned. */
-MUST_CHECK bool ctl_open(const struct config *c, struct plan *p);
+/* What many go on with: open the files that it names, and find what is passed
+ * through. Prints all faults; the status is STATUS_HOST if they are all of what
+ * is passed through. The caller does plan_close if it is STATUS_OK. */
+MUST_CHECK enum status ctl_open(const struct config *c, struct plan *p);
 
 /* Likewise, and decide where everything goes, as on a host that offers all
  * there is. */
-MUST_CHECK bool ctl_plan(const struct config *c, struct plan *p);
+MUST_CHECK enum status ctl_plan(const struct config *c, struct plan *p);
 
 /* The exit status that a run's end is. */
 int outcome_status(const struct machine_outcome *o);

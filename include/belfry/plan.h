@@ -11,14 +11,30 @@
 #include <belfry/devtree.h>
 #include <belfry/disk.h>
 #include <belfry/err.h>
+#include <belfry/hostpci.h>
 #include <belfry/image.h>
 #include <belfry/memmap.h>
+
+/* A device that is passed through. */
+#define PLAN_NO_SMMU UINT32_MAX
+struct plan_vfio {
+	struct hostpci host; /* as sysfs tells */
+	u32 space;           /* equal for those that share an ITS of the host */
+	u32 smmu;            /* of the guest's that it is behind */
+	/* The guest is to map the MSI window for it as it is: told to. Who
+	 * finds out that it must sets this; the tree has room. */
+	bool rmr;
+};
 
 struct plan {
 	const struct config *cfg; /* borrowed */
 	struct image image;
-	struct initrd initrd;                 /* size 0: none */
-	struct disk disks[CONFIG_DRIVES_MAX]; /* of the drives, by index */
+	struct initrd initrd;                     /* size 0: none */
+	struct disk disks[CONFIG_DRIVES_MAX];     /* of the drives, by index */
+	const char *sys;                          /* borrowed: where sysfs is */
+	struct plan_vfio vfios[CONFIG_VFIOS_MAX]; /* by index */
+	u32 smmus;                                /* of the guest's */
+	u64 mem64_size; /* of PCI's window above 4 GiB */
 	bool pmu;
 	struct memmap map;
 	struct image_layout layout;
@@ -38,11 +54,21 @@ MUST_CHECK bool plan_open(struct plan *p, const struct config *c,
 			  struct faults *f);
 void plan_close(struct plan *p);
 
+/*
+ * Look in sysfs at @sys ("/sys"), which must stay, for what is passed through;
+ * after plan_open, whatever that said. Adds to @f what this host lacks, or does
+ * not let go; then false. Opens no device.
+ */
+MUST_CHECK bool plan_find(struct plan *p, const char *sys, struct faults *f);
+
 /* Decide what goes where, on a host that offers these two, or does not. */
 MUST_CHECK int plan_place(struct plan *p, bool pmu, bool steal_time,
 			  struct err *e);
 
 /* The tree of a placed plan; the caller adds seeds. */
 void plan_devtree(const struct plan *p, struct devtree *d);
+
+/* Of that, which functions are behind which SMMU. */
+void plan_streams(const struct plan *p, struct devtree *d);
 
 #endif

@@ -66,14 +66,18 @@ static void print_net(const struct plan *p, u32 i)
 
 static void print_vfio(const struct plan *p, u32 i)
 {
-	const struct config_vfio *v = &p->cfg->vfios[i];
+	enum config_doorbell doorbell = p->cfg->vfios[i].doorbell;
+	const struct plan_vfio *v = &p->vfios[i];
 	static const char *const ways[] = {
 		[DOORBELL_AUTO] = "",
 		[DOORBELL_DIRECT] = ", doorbell direct",
 		[DOORBELL_RMR] = ", doorbell rmr",
 	};
 
-	printf("%s%s", v->host, ways[v->doorbell]);
+	printf("%s, %04x:%04x", v->host.name, v->host.vendor, v->host.device);
+	if (v->smmu != PLAN_NO_SMMU)
+		printf(", SMMU %u (%s)", v->smmu, v->host.iommu);
+	printf("%s", ways[doorbell]);
 }
 
 static void print_devices(const struct plan *p)
@@ -118,10 +122,12 @@ static void print_guest(const struct plan *p)
 	print_devices(p);
 }
 
-/* A network that is not there is the host's lack, as in a run. */
+/* A network that is not there is the host's lack, as in a run; so is a device
+ * to pass through. */
 static int check(const struct config *c)
 {
 	struct faults f = { 0 };
+	enum status planned;
 	struct plan p;
 	struct err e;
 	int status = STATUS_OK;
@@ -129,8 +135,9 @@ static int check(const struct config *c)
 	plan_check_nets(c, &f);
 	if (!ctl_print_faults(&f))
 		status = STATUS_HOST;
-	if (!ctl_plan(c, &p))
-		return STATUS_USAGE;
+	planned = ctl_plan(c, &p);
+	if (planned != STATUS_OK)
+		return planned;
 	if (try_loading(&p, &e)) {
 		log_error("%s", e.msg);
 		status = STATUS_USAGE;

@@ -95,24 +95,32 @@ bool ctl_load(struct config *c, int argc, char **argv)
 	return ctl_print_faults(&f);
 }
 
-bool ctl_open(const struct config *c, struct plan *p)
+enum status ctl_open(const struct config *c, struct plan *p)
 {
 	struct faults f = { 0 };
+	enum status status = STATUS_OK;
 
-	(void)!plan_open(p, c, &f);
-	return ctl_print_faults(&f);
+	if (!plan_open(p, c, &f))
+		status = STATUS_USAGE;
+	if (!plan_find(p, "/sys", &f) && status == STATUS_OK) {
+		status = STATUS_HOST;
+		plan_close(p);
+	}
+	(void)!ctl_print_faults(&f);
+	return status;
 }
 
-bool ctl_plan(const struct config *c, struct plan *p)
+enum status ctl_plan(const struct config *c, struct plan *p)
 {
+	enum status status = ctl_open(c, p);
 	struct err e = { 0 };
 
-	if (!ctl_open(c, p))
-		return false;
+	if (status != STATUS_OK)
+		return status;
 	if (!plan_place(p, c->pmu != SWITCH_OFF, c->steal_time != SWITCH_OFF,
 			&e))
-		return true;
+		return STATUS_OK;
 	plan_close(p);
 	log_error("%s", e.msg);
-	return false;
+	return STATUS_USAGE;
 }

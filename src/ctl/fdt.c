@@ -1,7 +1,8 @@
 /*
- * belfry fdt: the device tree a guest would get, on any machine. The seeds are
- * zero, so that the same configuration gives the same bytes; what only the
- * host can decide ("auto") is shown as on a host that has it all.
+ * belfry fdt: the device tree a guest would get, on any machine that has what
+ * is passed through. The seeds are zero, so that the same configuration gives
+ * the same bytes; what only the host can decide ("auto") is shown as on a host
+ * that has it all.
  */
 #include <belfry/ctl.h>
 #include <belfry/log.h>
@@ -39,12 +40,15 @@ int cmd_fdt(int argc, char **argv)
 			"fdt: standard output is a terminal, and a device tree is binary: belfry fdt ... | dtc -I dtb -O dts");
 		return status;
 	}
-	if (!ctl_load(&c, argc, argv) || !ctl_plan(&c, &p))
+	if (!ctl_load(&c, argc, argv))
 		goto out;
-	if (print_tree(&p, &e))
+	status = ctl_plan(&c, &p);
+	if (status != STATUS_OK)
+		goto out;
+	if (print_tree(&p, &e)) {
 		log_error("%s", e.msg);
-	else
-		status = STATUS_OK;
+		status = STATUS_USAGE;
+	}
 	plan_close(&p);
 out:
 	config_fini(&c);

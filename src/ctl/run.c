@@ -16,7 +16,9 @@ int cmd_run(int argc, char **argv)
 
 	clock_gettime(CLOCK_MONOTONIC, &start);
 	sandbox_on_violation(STATUS_SANDBOX, tty_restore);
-	if (ctl_load(&c, argc, argv) && ctl_open(&c, &p)) {
+	if (ctl_load(&c, argc, argv))
+		status = ctl_open(&c, &p);
+	if (status == STATUS_OK) {
 		machine_run(&p,
 			    (u64)start.tv_sec * 1000000000 + (u64)start.tv_nsec,
 			    &o, &e);

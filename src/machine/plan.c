@@ -76,9 +76,10 @@ int plan_place(struct plan *p, bool pmu, bool steal_time, struct err *e)
 	memmap_init(&p->map, p->cfg->cpus, p->cfg->memory, steal_time);
 	if (p->cfg->irqchip == IRQCHIP_SPLIT)
 		memmap_add_hidden_its(&p->map, KVM_HIDDEN_ITS_SIZE);
+	memmap_add_smmus(&p->map, p->smmus);
 	/* BARs of virtio devices are small: the 32-bit window has room. */
 	if (p->cfg->devices_nr)
-		memmap_add_pci(&p->map, 0);
+		memmap_add_pci(&p->map, p->mem64_size);
 	plan_devtree(p, &d);
 	p->fdt_size = devtree_size(&d);
 	err = image_place(&p->image.header, p->initrd.size, p->fdt_size,
@@ -96,4 +97,5 @@ void plan_devtree(const struct plan *p, struct devtree *d)
 		.initrd = p->layout.initrd,
 		.initrd_end = p->layout.initrd_end,
 	};
+	plan_streams(p, d);
 }

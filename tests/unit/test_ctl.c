@@ -2,11 +2,13 @@
  * Commands: found or refused, what they print and return; and the manual page
  * says what the tables say. Runs at the top of the source tree.
  */
+#include "fakes/sysfs_tree.h"
 #include "unit.h"
 
 #include <belfry/ctl.h>
 #include <belfry/tap.h>
 #include <belfry/text.h>
+#include <belfry/vfio.h>
 
 #include <errno.h>
 
@@ -34,6 +36,40 @@ int __wrap_tap_check_fds(const int *fds, u32 queues, struct err *e)
 {
 	return no_taps ? err_set(e, -EINVAL, "none of %u at %d", queues, *fds)
 		       : 0;
+}
+
+/* --- the host's devices --- */
+
+/* Where they are looked for; and /dev/vfio has what it should. */
+static const char *sys = "/nowhere";
+
+bool __real_plan_find(struct plan *p, const char *where, struct faults *f);
+bool __wrap_plan_find(struct plan *p, const char *where, struct faults *f);
+bool __wrap_plan_find(struct plan *p, const char *where, struct faults *f)
+{
+	ck_assert_str_eq(where, "/sys");
+	return __real_plan_find(p, sys, f);
+}
+
+int __real_vfio_check(const char *where, const char *name, struct err *e);
+int __wrap_vfio_check(const char *where, const char *name, struct err *e);
+int __wrap_vfio_check(const char *where, const char *name, struct err *e)
+{
+	int err = __real_vfio_check(where, name, e);
+
+	return err == -ENOENT ? 0 : err;
+}
+
+/* A host with a network card that it lends, in group 1. */
+static void make_host(void)
+{
+	tree_init();
+	sys = tree();
+	tree_function("", "0000:01:00.0", 1, "vfio-pci");
+	tree_lend("0000:01:00.0", "vfio0");
+	tree_put("bus/pci/devices/0000:01:00.0/resource", "");
+	tree_put("kernel/iommu_groups/1/reserved_regions",
+		 "0x08000000 0x080fffff msi\n");
 }
 
 /* --- running commands --- */
@@ -299,6 +335,88 @@ START_TEST(check_looks_at_networks)
 	/* Whoever wants the tree may be elsewhere. */
 	ck_assert_int_eq(BELFRY(&said, "fdt", "--kernel", IMAGE, "--net=tap0"),
 			 STATUS_OK);
+}
+END_TEST
+
+START_TEST(check_looks_at_devices)
+{
+	static const char absent[] =
+		"belfry: error: --vfio[0].host: device 0000:02:00.0: this host "
+		"has none at that address (`lspci -D` shows all)\n";
+	struct said said;
+
+	make_image();
+	make_host();
+	ck_assert_int_eq(BELFRY(&said, "check", "--kernel", IMAGE,
+				"--vfio=1:0.0,doorbell=rmr"),
+			 STATUS_OK);
+	ck_assert_str_eq(said.out,
+			 "fine: 1 CPU, 512M of memory, kernel " IMAGE "\n"
+			 "  00:01.0  vfio[0]   0000:01:00.0, 8086:10c9, SMMU 0 "
+			 "(smmu3.0x0000000009050000), doorbell rmr\n");
+	ck_assert_int_eq(BELFRY(&said, "check", "--kernel", IMAGE,
+				"--vfio=1:0.0,bdf=3", "--smmu=off"),
+			 STATUS_OK);
+	ck_assert_str_eq(said.out,
+			 "fine: 1 CPU, 512M of memory, kernel " IMAGE "\n"
+			 "  00:03.0  vfio[0]   0000:01:00.0, 8086:10c9\n");
+
+	ck_assert_int_eq(BELFRY(&said, "check", "--kernel", IMAGE,
+				"--vfio=2:0.0"),
+			 STATUS_HOST);
+	ck_assert_str_eq(said.out, "");
+	ck_assert_str_eq(said.err, absent);
+	ck_assert_int_eq(BELFRY(&said, "fdt", "--kernel", IMAGE,
+				"--vfio=2:0.0"),
+			 STATUS_HOST);
+	ck_assert_str_eq(said.err, absent);
+	/* The operator's fault comes first, and is the status. */
+	ck_assert_int_eq(BELFRY(&said, "check", "--kernel", KERNEL,
+				"--vfio=2:0.0"),
+			 STATUS_USAGE);
+	ck_assert_ptr_nonnull(
+		strstr(said.err, "belfry: error: --kernel: " KERNEL));
+	ck_assert_ptr_nonnull(strstr(said.err, absent));
+	tree_fini();
+}
+END_TEST
+
+/* Where something is behind one. */
+START_TEST(fdt_has_smmus)
+{
+	static const struct {
+		char *option, *smmu;
+		bool has, window;
+	} rows[] = {
+		{ "--rng", "--smmu=vfio", false, false },
+		{ "--rng", "--smmu=all", true, false },
+		{ "--rng=false", "--smmu=all", false, false },
+		{ "--vfio=1:0.0", "--smmu=off", false, false },
+		{ "--vfio=1:0.0", "--smmu=vfio", true, false },
+		{ "--vfio=1:0.0,doorbell=rmr", "--smmu=vfio", true, true },
+	};
+
+	make_image();
+	make_host();
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		static const char node[] = "arm,smmu-v3", map[] = "iommu-map",
+				  window[] = "iommu-addresses";
+		struct said said = { .out = "" };
+
+		ck_assert_int_eq(BELFRY(&said, "fdt", "--kernel", IMAGE,
+					rows[i].option, rows[i].smmu),
+				 STATUS_OK);
+		ck_assert_msg(!memmem(said.out, sizeof(said.out), node,
+				      sizeof(node)) == !rows[i].has,
+			      "row %zu", i);
+		ck_assert_msg(!memmem(said.out, sizeof(said.out), map,
+				      sizeof(map)) == !rows[i].has,
+			      "row %zu", i);
+		ck_assert_msg(!memmem(said.out, sizeof(said.out), window,
+				      sizeof(window)) == !rows[i].window,
+			      "row %zu", i);
+	}
+	tree_fini();
 }
 END_TEST
 
@@ -653,7 +771,8 @@ END_TEST
 
 UNIT_MAIN("ctl", refusals, version, help, full_output, check,
 	  check_prints_devices, check_opens_disks, check_looks_at_networks,
-	  fdt_has_pci_for_devices, fdt_has_no_memory_for_a_hidden_its,
+	  check_looks_at_devices, fdt_has_smmus, fdt_has_pci_for_devices,
+	  fdt_has_no_memory_for_a_hidden_its,
 #ifndef __aarch64__
 	  elsewhere,
 #endif
