@@ -104,7 +104,7 @@ bool doorbell_armed(struct doorbell *d, struct doorbell_vector *v)
 		return true;
 	mask(v, true);
 	v->kernel = v->is = address(v);
-	if (v->kernel == d->translater || d->mode == DOORBELL_MODE_HOST)
+	if (v->kernel == d->translater || d->mode != DOORBELL_MODE_DIRECT)
 		return true;
 	d->strays++;
 	return false;

@@ -50,7 +50,8 @@ struct doorbell_vector {
  * The kernel has just put its message into @v and lets it send: mask it, and
  * look. False if the address is not the guest's doorbell: another ITS' slot, an
  * ITS that is not behind the SMMU, another window. Then no address that the
- * guest writes can reach it. Of no interest in mode host.
+ * guest writes can reach it. Of no interest but in mode direct: in mode rmr the
+ * guest maps all of the host's window.
  */
 bool doorbell_armed(struct doorbell *d, struct doorbell_vector *v);
 
