@@ -28,6 +28,24 @@ struct machine_losses {
 	u64 net_dropped[CONFIG_NETS_MAX];    /* frames */
 };
 
+/* A vector that the host's kernel has put a message for into a device. */
+struct machine_vector {
+	u32 vector;
+	u64 guest;  /* the address that the guest wrote; 0: none */
+	u64 kernel; /* that which the kernel did */
+	u64 is;     /* that which the device had last */
+};
+
+/* A passed-through device at the end of a run. */
+struct machine_vfio {
+	const char *doorbell; /* the mode's name */
+	u32 vectors;          /* that it has */
+	u64 rewrites, verified, strays, resets, errors;
+	/* Owned by the outcome; NULL: none, or no memory for it. */
+	struct machine_vector *vector;
+	u32 vector_nr;
+};
+
 struct machine_outcome {
 	enum machine_end end;
 	bool refused; /* END_FAILED because of what the operator gave */
@@ -42,6 +60,9 @@ struct machine_outcome {
 	u64 guest_faults; /* what the guest did that nothing answers */
 	struct machine_losses losses;
 	u64 its_commands, its_batches; /* kvm_its_counts */
+	/* Of the guest's SMMUs: commands, and calls of the host's for them. */
+	u64 smmu_commands, smmu_batches, smmu_events;
+	struct machine_vfio vfio[CONFIG_VFIOS_MAX];
 };
 
 /*
@@ -52,5 +73,7 @@ struct machine_outcome {
  */
 void machine_run(struct plan *plan, u64 start_ns, struct machine_outcome *o,
 		 struct err *e);
+/* Free what it owns. */
+void machine_outcome_fini(struct machine_outcome *o);
 
 #endif

@@ -72,6 +72,43 @@ static void print_counts(const char *key, const u64 *n, u32 nr)
 			i + 1 < nr ? "," : "]");
 }
 
+static void print_address(const char *key, u64 addr)
+{
+	fprintf(stderr, ",\"%s\":\"0x%llx\"", key, (unsigned long long)addr);
+}
+
+static void print_vfio(const struct machine_vfio *d)
+{
+	fprintf(stderr, "{\"doorbell\":\"%s\"", d->doorbell);
+	print_count("vectors", d->vectors);
+	print_count("rewrites", d->rewrites);
+	print_count("verified", d->verified);
+	print_count("strays", d->strays);
+	print_count("resets", d->resets);
+	print_count("errors", d->errors);
+	fprintf(stderr, ",\"entries\":[");
+	for (u32 i = 0; i < d->vector_nr; i++) {
+		const struct machine_vector *v = &d->vector[i];
+
+		fprintf(stderr, "%s{\"vector\":%u", i ? "," : "", v->vector);
+		print_address("guest", v->guest);
+		print_address("device", v->is);
+		print_address("host", v->kernel);
+		fprintf(stderr, "}");
+	}
+	fprintf(stderr, "]}");
+}
+
+static void print_passed(const struct machine_outcome *o, u32 nr)
+{
+	if (nr)
+		fprintf(stderr, ",\"vfio\":[");
+	for (u32 i = 0; i < nr; i++) {
+		print_vfio(&o->vfio[i]);
+		fprintf(stderr, i + 1 < nr ? "," : "]");
+	}
+}
+
 void outcome_print_json(const struct machine_outcome *o, const struct config *c)
 {
 	struct rusage use = { 0 };
@@ -92,9 +129,16 @@ void outcome_print_json(const struct machine_outcome *o, const struct config *c)
 		print_count("its_commands", o->its_commands);
 		print_count("its_batches", o->its_batches);
 	}
+	if (o->smmu_commands) {
+		print_count("smmu_commands", o->smmu_commands);
+		print_count("smmu_batches", o->smmu_batches);
+		print_count("smmu_events", o->smmu_events);
+	}
 	print_count("guest_faults", o->guest_faults);
 	print_counts("drive_errors", o->losses.drive_errors, c->drives_nr);
 	print_counts("net_dropped", o->losses.net_dropped, c->nets_nr);
+	/* A run that did not begin has nothing to say of them. */
+	print_passed(o, o->started ? c->vfios_nr : 0);
 	print_count("console_out", o->console_out);
 	print_count("console_in", o->console_in);
 	print_count("max_rss_kib", (u64)use.ru_maxrss);

@@ -26,6 +26,7 @@ int cmd_run(int argc, char **argv)
 		outcome_say(&o, &c, &e);
 		if (c.json_status)
 			outcome_print_json(&o, &c);
+		machine_outcome_fini(&o);
 	}
 	config_fini(&c);
 	return status;

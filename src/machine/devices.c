@@ -6,8 +6,10 @@
 #include <belfry/blk.h>
 #include <belfry/log.h>
 #include <belfry/net.h>
+#include <belfry/its.h>
 #include <belfry/tap.h>
 #include <belfry/vcon.h>
+#include <belfry/vfio_pci.h>
 #include <belfry/vrng.h>
 
 #include <errno.h>
@@ -16,13 +18,15 @@
 
 struct device {
 	const struct config_device *at; /* borrowed: kind, index, place, name */
-	struct virtio *virtio;          /* borrowed from the part below */
+	/* Borrowed from the part below; NULL: it is a physical one. */
+	struct virtio *virtio;
 	struct tap tap;
 	union {
 		struct blk *blk;
 		struct net *net;
 		struct vcon *vcon;
 		struct vrng *vrng;
+		struct vfio_pci *vfio;
 	};
 };
 
@@ -142,18 +146,42 @@ static void drop_rng(struct device *d)
 
 /* --- passed-through devices --- */
 
-/* A configuration may name one, and a plan places it; no more as yet. */
+/* Without an SMMU of the guest's in front nothing is between its address and
+ * the ITS. */
+static enum doorbell_mode wanted_mode(const struct config_vfio *c, bool smmu)
+{
+	if (!smmu)
+		return DOORBELL_MODE_HOST;
+	return c->doorbell == DOORBELL_RMR ? DOORBELL_MODE_RMR
+					   : DOORBELL_MODE_DIRECT;
+}
+
 static int make_vfio(struct device *d, const struct devices_setup *s,
 		     struct err *e)
 {
-	return err_set(e, -ENOTSUP,
-		       "%s: devices cannot be passed through yet; leave it out",
-		       s->plan->cfg->vfios[d->at->index].place);
+	const struct config_vfio *c = &s->plan->cfg->vfios[d->at->index];
+	struct plan_vfio *p = &s->plan->vfios[d->at->index];
+	struct vfio_pci_setup setup = {
+		.name = d->at->name,
+		.dev = lent_vfio(s->lent, d->at->index),
+		.loop = s->caps.loop,
+		.windows = s->windows,
+		.msi = s->caps.msi,
+		.translater = s->plan->map.its + ITS_TRANSLATER,
+		.mode = wanted_mode(c, p->smmu != PLAN_NO_SMMU),
+		.strict = c->doorbell == DOORBELL_DIRECT,
+	};
+
+	d->vfio = vfio_pci_create(&setup, e);
+	if (!d->vfio)
+		return err_prefix(e, "%s", c->place);
+	p->rmr = vfio_pci_doorbell(d->vfio) == DOORBELL_MODE_RMR;
+	return 0;
 }
 
 static void drop_vfio(struct device *d)
 {
-	(void)d;
+	vfio_pci_destroy(d->vfio);
 }
 
 /* --- all of them --- */
@@ -170,14 +198,23 @@ static const struct {
 	[CONFIG_VFIO] = { make_vfio, drop_vfio },
 };
 
+static struct pci_function *function_of(struct device *d)
+{
+	return d->virtio ? virtio_function(d->virtio)
+			 : vfio_pci_function(d->vfio);
+}
+
 static int add(struct devices *all, struct device *d,
 	       const struct devices_setup *s, struct err *e)
 {
-	int err = kinds[d->at->kind].make(d, s, e);
+	struct devices_setup own = *s;
+	int err;
 
+	if (s->smmus && d->at->kind != CONFIG_VFIO)
+		smmus_front(s->smmus, d->at->bdf, &own.caps.dma, &own.caps.msi);
+	err = kinds[d->at->kind].make(d, &own, e);
 	return err ? err
-		   : pci_host_add(all->host, virtio_function(d->virtio),
-				  d->at->bdf, e);
+		   : pci_host_add(all->host, function_of(d), d->at->bdf, e);
 }
 
 struct devices *devices_create(const struct devices_setup *s, struct err *e)
@@ -238,6 +275,16 @@ static void one_reset(void *ctx)
 	all->reset_done(all->reset_ctx);
 }
 
+static void reset_device(struct devices *all, struct device *d)
+{
+	if (d->virtio) {
+		virtio_reset(d->virtio, one_reset, all);
+		return;
+	}
+	vfio_pci_reset(d->vfio);
+	one_reset(all);
+}
+
 /* The count begins one too high, so that it does not reach 0 before all have
  * been asked. */
 void devices_reset(struct devices *all, void (*done)(void *ctx), void *ctx)
@@ -246,8 +293,14 @@ void devices_reset(struct devices *all, void (*done)(void *ctx), void *ctx)
 	all->reset_ctx = ctx;
 	all->resetting = all->nr + 1;
 	for (u32 i = 0; i < all->nr; i++)
-		virtio_reset(all->device[i].virtio, one_reset, all);
+		reset_device(all, &all->device[i]);
 	one_reset(all);
+}
+
+static u64 faults_of(const struct device *d)
+{
+	return d->virtio ? virtio_faults(d->virtio)
+			 : vfio_pci_status(d->vfio).faults;
 }
 
 u64 devices_faults(const struct devices *all)
@@ -255,7 +308,7 @@ u64 devices_faults(const struct devices *all)
 	u64 sum = pci_host_faults(all->host);
 
 	for (u32 i = 0; i < all->nr; i++)
-		sum += virtio_faults(all->device[i].virtio);
+		sum += faults_of(&all->device[i]);
 	return sum;
 }
 
@@ -291,4 +344,72 @@ void devices_log_losses(const struct devices *all)
 		   "requests failed by the host");
 	log_losses("net", l.net_dropped, ARRAY_SIZE(l.net_dropped),
 		   "frames dropped");
+}
+
+/* --- passed-through devices' state --- */
+
+static struct vfio_pci *find_vfio(const struct devices *all, u32 index)
+{
+	for (u32 i = 0; i < all->nr; i++) {
+		const struct device *d = &all->device[i];
+
+		if (d->at->kind == CONFIG_VFIO && d->at->index == index)
+			return d->vfio;
+	}
+	return NULL;
+}
+
+struct machine_vfio devices_vfio(const struct devices *all, u32 i)
+{
+	struct vfio_pci *d = find_vfio(all, i);
+	struct vfio_pci_status s = vfio_pci_status(d);
+	struct machine_vfio out = {
+		.doorbell = doorbell_mode_name(s.mode),
+		.vectors = s.vectors,
+		.rewrites = s.rewrites,
+		.verified = s.verified,
+		.strays = s.strays,
+		.resets = s.resets,
+		.errors = s.errors,
+		.vector = calloc(s.vectors, sizeof(*out.vector)),
+	};
+
+	for (u32 v = 0; out.vector && v < s.vectors; v++) {
+		struct vfio_pci_vector is = vfio_pci_vector(d, v);
+
+		if (is.kernel)
+			out.vector[out.vector_nr++] =
+				(struct machine_vector) { v, is.guest,
+							  is.kernel, is.is };
+	}
+	return out;
+}
+
+static void log_vfio(const char *name, const struct machine_vfio *d)
+{
+	log_info(
+		"%s: doorbell %s, %u vectors, addresses written %llu times (%llu read back), %llu resets, %llu errors",
+		name, d->doorbell, d->vectors, (unsigned long long)d->rewrites,
+		(unsigned long long)d->verified, (unsigned long long)d->resets,
+		(unsigned long long)d->errors);
+	for (u32 i = 0; i < d->vector_nr; i++)
+		log_info(
+			"%s: vector %u: guest 0x%llx, device 0x%llx, host 0x%llx",
+			name, d->vector[i].vector,
+			(unsigned long long)d->vector[i].guest,
+			(unsigned long long)d->vector[i].is,
+			(unsigned long long)d->vector[i].kernel);
+}
+
+void devices_log_vfio(const struct devices *all)
+{
+	for (u32 i = 0; i < all->nr; i++) {
+		struct machine_vfio d;
+
+		if (all->device[i].at->kind != CONFIG_VFIO)
+			continue;
+		d = devices_vfio(all, all->device[i].at->index);
+		log_vfio(all->device[i].at->name, &d);
+		free(d.vector);
+	}
 }

@@ -9,12 +9,19 @@
 #include <belfry/mmio.h>
 #include <belfry/plan.h>
 #include <belfry/virtio.h>
+#include <belfry/window.h>
+
+#include "lent.h"
+#include "smmus.h"
 
 struct devices_setup {
 	struct plan *plan;    /* borrowed; drives are open */
 	struct mmio_bus *bus; /* borrowed */
 	struct virtio_caps caps;
 	struct chars_wire hvc; /* what hvc0 is made with, if there is one */
+	struct smmus *smmus;   /* NULL: there are none */
+	struct lent *lent;     /* NULL: nothing is */
+	struct windows windows;
 };
 
 struct devices;
@@ -36,6 +43,11 @@ void devices_reset(struct devices *d, void (*done)(void *ctx), void *ctx);
 
 /* What drivers did wrong, so far. */
 u64 devices_faults(const struct devices *d);
+
+/* What became of device vfio[@i]; vectors are the caller's to free. And all of
+ * them as lines of the log. */
+struct machine_vfio devices_vfio(const struct devices *d, u32 i);
+void devices_log_vfio(const struct devices *d);
 
 /* What devices lost, so far; and a line of the log for each that did. The
  * loop's thread. */

@@ -253,6 +253,55 @@ static int make_console(struct machine *m, struct err *e)
 			  e);
 }
 
+/* What the host lends, reaching the guest's memory. */
+static int borrow(struct machine *m, struct err *e)
+{
+	struct lent_device wanted[CONFIG_VFIOS_MAX];
+	struct lent_setup s = {
+		.sys = "/sys",
+		.devices = wanted,
+		.nr = m->cfg->vfios_nr,
+		.ram = m->plan->map.ram,
+		.ram_size = m->plan->map.ram_size,
+		.ram_host = m->ram.host,
+		.ram_fd = m->ram.fd,
+		.loop = m->loop,
+	};
+
+	for (u32 i = 0; i < m->cfg->devices_nr; i++) {
+		const struct config_device *d = &m->cfg->devices[i];
+		const struct plan_vfio *p = &m->plan->vfios[d->index];
+
+		if (d->kind != CONFIG_VFIO)
+			continue;
+		wanted[d->index] = (struct lent_device) {
+			.host = p->host.name,
+			.place = m->cfg->vfios[d->index].place,
+			.sid = d->bdf,
+			.space = p->space,
+			.smmu = p->smmu == PLAN_NO_SMMU ? LENT_NO_SMMU
+							: p->smmu,
+		};
+	}
+	m->lent = lent_create(&s, e);
+	return m->lent ? 0 : e->code;
+}
+
+static int make_smmus(struct machine *m, struct err *e)
+{
+	struct smmus_setup s = {
+		.plan = m->plan,
+		.lent = m->lent,
+		.mem = &m->mem,
+		.irqchip = m->irqchip,
+		.bus = &m->bus,
+		.loop = m->loop,
+	};
+
+	m->smmus = smmus_create(&s, e);
+	return m->smmus ? 0 : e->code;
+}
+
 static int make_devices(struct machine *m, struct err *e)
 {
 	struct devices_setup s = {
@@ -264,10 +313,20 @@ static int make_devices(struct machine *m, struct err *e)
 			.msi = irqchip_msi(m->irqchip),
 			.doorbells = kvm_doorbells(m->kvm),
 		},
+		.windows = kvm_windows(m->kvm),
 	};
+	int err = 0;
 
 	if (!m->cfg->devices_nr)
 		return 0;
+	if (m->cfg->vfios_nr)
+		err = borrow(m, e);
+	if (!err && m->plan->smmus)
+		err = make_smmus(m, e);
+	if (err)
+		return err;
+	s.lent = m->lent;
+	s.smmus = m->smmus;
 	if (m->cfg->hvc != HVC_OFF)
 		s.hvc = console_hvc_wire(m->console);
 	m->devices = devices_create(&s, e);
@@ -376,6 +435,15 @@ static void report(struct machine *m)
 	if (m->devices)
 		o->losses = devices_losses(m->devices);
 	kvm_its_counts(m->kvm, &o->its_commands, &o->its_batches);
+	if (m->smmus) {
+		struct smmu_counters c = smmus_counters(m->smmus);
+
+		o->smmu_commands = c.commands;
+		o->smmu_batches = c.batches;
+		o->smmu_events = c.events;
+	}
+	for (u32 i = 0; i < m->cfg->vfios_nr; i++)
+		o->vfio[i] = devices_vfio(m->devices, i);
 }
 
 static void take_down(struct machine *m)
@@ -385,6 +453,8 @@ static void take_down(struct machine *m)
 	power_fini(m);
 	loop_destroy(m->loop);
 	devices_destroy(m->devices);
+	smmus_destroy(m->smmus);
+	lent_destroy(m->lent);
 	pl031_destroy(m->rtc);
 	pl011_destroy(m->uart);
 	console_destroy(m->console);
@@ -427,4 +497,10 @@ void machine_run(struct plan *plan, u64 start_ns, struct machine_outcome *o,
 			report(&m);
 	}
 	take_down(&m);
+}
+
+void machine_outcome_fini(struct machine_outcome *o)
+{
+	for (u32 i = 0; i < ARRAY_SIZE(o->vfio); i++)
+		free(o->vfio[i].vector);
 }

@@ -17,7 +17,9 @@
 
 #include "devices.h"
 #include "irqchip.h"
+#include "lent.h"
 #include "policy.h"
+#include "smmus.h"
 #include "vcpus.h"
 
 #include <sys/signalfd.h>
@@ -64,6 +66,8 @@ struct machine {
 	int alarm_fd;
 	u64 alarm_count;
 	struct loop_op alarm_op;
+	struct lent *lent;       /* NULL: nothing is */
+	struct smmus *smmus;     /* NULL: there are none */
 	struct devices *devices; /* NULL: no PCI */
 
 	/* Power: what ended it, or asks to. */

@@ -1,7 +1,9 @@
 #include "policy.h"
 
+#include <belfry/iommufd.h>
 #include <belfry/kvm.h>
 #include <belfry/tap.h>
+#include <belfry/vfio.h>
 
 #include <assert.h>
 #include <errno.h>
@@ -10,7 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define ROWS_MAX 64
+#define ROWS_MAX 96
 
 /* The C library's headers hide struct termios2, so spelled out. */
 #define TCGETS2_REQUEST  0x802c542a
@@ -66,6 +68,16 @@ static const struct sandbox_allow for_nets[] = {
 	SANDBOX_CALL(readv, "frames from the host's network"),
 	SANDBOX_CALL(writev, "frames to it"),
 	SANDBOX_CALL(ppoll, "is the interface up?"),
+};
+
+static const struct sandbox_allow for_vfio[] = {
+	SANDBOX_CALL(pread64, "hardware's registers and configuration space"),
+	SANDBOX_CALL(pwrite64, "likewise"),
+	SANDBOX_CALL(ppoll, "messages held back where no table can be masked"),
+};
+
+static const struct sandbox_allow for_vfio_loop[] = {
+	SANDBOX_CALL(read, "events of an SMMU of the host's"),
 };
 
 static const struct sandbox_allow for_own_irqchip[] = {
@@ -125,6 +137,17 @@ static void add_devices(struct rows *r, const struct config *c)
 		add_request(r, *q, "what a network driver agrees on");
 }
 
+/* Either thread may be the one that a driver's or a reset's doing is on. */
+static void add_vfio(struct rows *r)
+{
+	add_requests(r, kvm_window_requests);
+	for (const unsigned long *q = vfio_requests; *q; q++)
+		add_request(r, *q, "what a driver does to hardware");
+	for (const unsigned long *q = iommufd_requests; *q; q++)
+		add_request(r, *q, "what a driver does to its SMMU");
+	add(r, for_vfio, ARRAY_SIZE(for_vfio));
+}
+
 /* What both roles have. */
 static void add_common(struct rows *r, const struct config *c,
 		       const struct kvm_request *requests)
@@ -134,6 +157,8 @@ static void add_common(struct rows *r, const struct config *c,
 		add_requests(r, kvm_split_requests);
 	if (c->irqchip != IRQCHIP_KERNEL)
 		add(r, for_own_irqchip, ARRAY_SIZE(for_own_irqchip));
+	if (c->vfios_nr)
+		add_vfio(r);
 	add_own_signals(r);
 	add(r, common, ARRAY_SIZE(common));
 }
@@ -152,6 +177,8 @@ int policy_compile(struct policy *p, const struct config *c, struct err *e)
 	add_common(&loop, c, kvm_loop_requests);
 	add(&loop, loop_only, ARRAY_SIZE(loop_only));
 	add_devices(&loop, c);
+	if (c->vfios_nr)
+		add(&loop, for_vfio_loop, ARRAY_SIZE(for_vfio_loop));
 	err = sandbox_compile(&p->vcpu, "vCPU", vcpu.row, vcpu.nr, action, e);
 	if (!err)
 		err = sandbox_compile(&p->loop, "event loop", loop.row, loop.nr,

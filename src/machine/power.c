@@ -64,6 +64,8 @@ static int restart(struct machine *m, struct err *e)
 	if (err)
 		return err;
 	irqchip_reset(m->irqchip);
+	if (m->smmus)
+		smmus_reset(m->smmus);
 	pl011_reset(m->uart);
 	pl031_reset(m->rtc);
 	console_restart(m->console);
@@ -173,8 +175,22 @@ static void show_status(struct machine *m)
 		log_info("ITS: %llu commands in %llu batches",
 			 (unsigned long long)commands,
 			 (unsigned long long)batches);
-	if (m->devices)
+	if (m->smmus) {
+		struct smmu_counters c = smmus_counters(m->smmus);
+
+		log_info(
+			"SMMU: %llu commands, %llu invalidations in %llu batches, %llu streams changed, %llu events, %llu lost",
+			(unsigned long long)c.commands,
+			(unsigned long long)c.invalidations,
+			(unsigned long long)c.batches,
+			(unsigned long long)c.attaches,
+			(unsigned long long)c.events,
+			(unsigned long long)c.events_lost);
+	}
+	if (m->devices) {
+		devices_log_vfio(m->devices);
 		devices_log_losses(m->devices);
+	}
 }
 
 void power_console_event(void *machine, enum console_event event)
