@@ -3,14 +3,17 @@
  */
 #include "guest.h"
 #include "data.h"
+#include "pci.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
+#include <linux/fs.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/reboot.h>
 #include <unistd.h>
 
@@ -66,7 +69,6 @@ bool test_rng(const char *arg)
 
 /* --- load on a disk --- */
 
-#define DISK    "/dev/vda"
 #define BLOCK   4096
 #define BLOCKS  2048 /* of the disk, from its beginning */
 #define AT_ONCE 64   /* that are read back */
@@ -112,7 +114,7 @@ static void *run_writer(void *arg)
 {
 	struct writer *w = arg;
 	struct block *b = aligned_alloc(BLOCK, sizeof(*b));
-	int fd = open(DISK, O_RDWR | O_DIRECT | O_CLOEXEC);
+	int fd = open(disk_dev(), O_RDWR | O_DIRECT | O_CLOEXEC);
 
 	while (b && fd >= 0 && !w->stop) {
 		u32 i = (u32)(++w->seq * 2654435761u) % (BLOCKS / WRITERS);
@@ -177,7 +179,7 @@ static bool check_block(const struct block *b, u32 i, const struct writer *w)
 static bool check_blocks(const struct writer *w)
 {
 	struct block *b = aligned_alloc(BLOCK, AT_ONCE * sizeof(*b));
-	int fd = open(DISK, O_RDONLY | O_DIRECT | O_CLOEXEC);
+	int fd = open(disk_dev(), O_RDONLY | O_DIRECT | O_CLOEXEC);
 	bool ok = b && fd >= 0;
 
 	for (u32 i = 0; ok && i < BLOCKS; i++) {
@@ -269,15 +271,24 @@ static bool reset_function(const char *pci)
 	       wrong("%s: %s", path, strerror(errno));
 }
 
+static bool is_virtio(const char *driver)
+{
+	return !strncmp(driver, "virtio", strlen("virtio"));
+}
+
 /*
  * Take the driver from the device and give it back. In turn, its own driver,
  * which resets the device, and the bus's, too, which also takes interrupts and
- * BARs away; then the function is reset as well.
+ * BARs away; then the function is reset as well. Where there is one driver
+ * only, it goes, and in turn the function is reset.
  */
 static bool leave(const char *driver, const char *pci, int round)
 {
 	char name[32];
 
+	if (!is_virtio(driver))
+		return put(PCI, driver, "unbind", pci) &&
+		       (round % 2 == 0 || reset_function(pci));
 	if (round % 2)
 		return put(PCI, "virtio-pci", "unbind", pci) &&
 		       reset_function(pci);
@@ -289,6 +300,8 @@ static bool come_back(const char *driver, const char *pci, int round)
 {
 	char name[32];
 
+	if (!is_virtio(driver))
+		return put(PCI, driver, "bind", pci);
 	if (round % 2)
 		return put(PCI, "virtio-pci", "bind", pci);
 	return virtio_name(pci, name, sizeof(name)) &&
@@ -317,7 +330,7 @@ static bool rebind_disk(const char *driver, const char *pci, int rounds)
 		if (!leave(driver, pci, i))
 			return false;
 		stop_writers(w);
-		if (!come_back(driver, pci, i) || !appears(DISK))
+		if (!come_back(driver, pci, i) || !appears(disk_dev()))
 			return false;
 		goal = all_writes(w);
 	}
@@ -338,6 +351,37 @@ static bool rebind_card(const char *driver, const char *pci, int rounds)
 		     appears("/sys/class/net/eth0") && card_up();
 	}
 	return stream_end(s) && ok;
+}
+
+/* While it is in use: its driver is told, and begins anew. */
+static bool reset_disk(const char *pci, int rounds)
+{
+	static struct writer w[WRITERS];
+	bool ok = true;
+
+	start_writers(w);
+	for (int i = 0; ok && i < rounds; i++) {
+		u64 goal = all_writes(w) + 50;
+
+		for (int ms = 0; ok && all_writes(w) < goal; ms++) {
+			ok = ms < 60000 || wrong("no write comes to its end");
+			usleep(1000);
+		}
+		ok = ok && reset_function(pci);
+	}
+	stop_writers(w);
+	return ok && check_blocks(w);
+}
+
+/* Not while it is: a card's driver does not know. */
+static bool reset_card(const char *pci, int rounds)
+{
+	bool ok = card_up() && stream_run(false, 256 * KIB);
+
+	for (int i = 0; ok && i < rounds; i++)
+		ok = card_down() && reset_function(pci) && card_up() &&
+		     stream_run(i % 2, 256 * KIB);
+	return ok;
 }
 
 static volatile bool enough;
@@ -439,6 +483,63 @@ bool test_rebind(const char *arg)
 	return ok;
 }
 
+/* --- the same, of devices that are the host's own --- */
+
+static const struct passed {
+	const char *driver;
+	bool (*rebind)(const char *driver, const char *pci, int rounds);
+	bool (*reset)(const char *pci, int rounds);
+} passed[] = {
+	{ "nvme", rebind_disk, reset_disk },
+	{ "igb", rebind_card, reset_card },
+	{ "e1000e", rebind_card, reset_card },
+};
+
+/* A disk of the host's has what was written there before. */
+static bool clear_blocks(void)
+{
+	u64 range[2] = { 0, BLOCKS * BLOCK };
+	int fd = open(disk_dev(), O_RDWR | O_CLOEXEC);
+	bool ok = (fd >= 0 && !ioctl(fd, BLKZEROOUT, range) && !fsync(fd)) ||
+		  wrong("%s: %s", disk_dev(), strerror(errno));
+
+	close(fd);
+	return ok;
+}
+
+/* Those that are there; one at least. */
+static bool each_passed(const char *what, int rounds)
+{
+	bool ok = true;
+	char pci[32];
+	int n = 0;
+
+	for (size_t i = 0; ok && i < ARRAY_SIZE(passed); i++) {
+		const struct passed *p = &passed[i];
+
+		if (!pci_of_driver(p->driver, pci, sizeof(pci)))
+			continue;
+		n++;
+		if (p->reset == reset_disk && !clear_blocks())
+			return false;
+		ok = *what == 'f' ? p->reset(pci, rounds)
+				  : p->rebind(p->driver, pci, rounds);
+		say("%s: %s, %s, %d times: %s", what, p->driver, pci, rounds,
+		    ok ? "ok" : "FAILED");
+	}
+	return ok && (n || wrong("there is no such device"));
+}
+
+bool test_rebind_passed(const char *arg)
+{
+	return each_passed("rebind-passed", atoi(arg));
+}
+
+bool test_flr(const char *arg)
+{
+	return each_passed("flr", atoi(arg));
+}
+
 /* --- drivers that are unloaded and loaded --- */
 
 static bool reload(const char *module, const char *path)
@@ -461,7 +562,7 @@ static bool reload_disk(int rounds)
 		while (all_writes(w) < goal)
 			usleep(1000);
 		stop_writers(w);
-		ok = reload("virtio_blk", DISK) && check_blocks(w);
+		ok = reload("virtio_blk", disk_dev()) && check_blocks(w);
 	}
 	return ok;
 }
@@ -483,6 +584,6 @@ static bool reload_card(int rounds)
 /* The drivers of the disk, and of the card if there is one, N times. */
 bool test_modprobe(const char *arg)
 {
-	return appears(DISK) && reload_disk(atoi(arg)) &&
+	return appears(disk_dev()) && reload_disk(atoi(arg)) &&
 	       (access("/sys/class/net/eth0", F_OK) || reload_card(atoi(arg)));
 }

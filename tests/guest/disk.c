@@ -20,8 +20,38 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define DISK  "/dev/vda"
-#define SYSFS "/sys/block/vda/"
+static char disk[32];
+
+static void find_disk(void)
+{
+	if (!kernel_word("belfry.disk=", disk, sizeof(disk)))
+		strcpy(disk, "vda");
+}
+
+static const char *disk_name(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, find_disk);
+	return disk;
+}
+
+const char *disk_dev(void)
+{
+	static _Thread_local char path[64];
+
+	snprintf(path, sizeof(path), "/dev/%s", disk_name());
+	return path;
+}
+
+/* A file of sysfs about it. */
+static const char *about(const char *file)
+{
+	static _Thread_local char path[128];
+
+	snprintf(path, sizeof(path), "/sys/block/%s/%s", disk_name(), file);
+	return path;
+}
 
 /* A number in a file of sysfs, or 0. */
 static u64 sysfs_number(const char *path)
@@ -34,7 +64,7 @@ static u64 sysfs_number(const char *path)
 
 static u64 disk_size(void)
 {
-	return sysfs_number(SYSFS "size") * 512;
+	return sysfs_number(about("size")) * 512;
 }
 
 static size_t hardware_queues(void)
@@ -42,7 +72,7 @@ static size_t hardware_queues(void)
 	glob_t g;
 	size_t n = 0;
 
-	if (!glob(SYSFS "mq/*", 0, NULL, &g))
+	if (!glob(about("mq/*"), 0, NULL, &g))
 		n = g.gl_pathc;
 	globfree(&g);
 	return n;
@@ -50,10 +80,10 @@ static size_t hardware_queues(void)
 
 static int open_disk(int flags)
 {
-	int fd = open(DISK, flags | O_CLOEXEC);
+	int fd = open(disk_dev(), flags | O_CLOEXEC);
 
 	if (fd < 0)
-		wrong(DISK ": %s", strerror(errno));
+		wrong("%s: %s", disk_dev(), strerror(errno));
 	return fd;
 }
 
@@ -79,7 +109,7 @@ static bool drop_caches(void)
 static void disk_place(char *buf, size_t size)
 {
 	/* .../0000:00:04.0/virtio0/block/vda */
-	char *path = realpath(SYSFS, NULL), *at = path;
+	char *path = realpath(about(""), NULL), *at = path;
 
 	snprintf(buf, size, "none");
 	while (at && (at = strchr(at, '/')) && *++at)
@@ -93,13 +123,13 @@ bool test_disk(const char *arg)
 	char serial[32] = "", place[32];
 
 	disk_place(place, sizeof(place));
-	file_get(SYSFS "serial", serial, sizeof(serial));
-	say("vda: %llu KiB, %s, %zu queues, serial %s, discard %s, blocks %llu, at %s",
-	    (unsigned long long)disk_size() / KIB,
-	    sysfs_number(SYSFS "ro") ? "read-only" : "writable",
+	file_get(about("serial"), serial, sizeof(serial));
+	say("%s: %llu KiB, %s, %zu queues, serial %s, discard %s, blocks %llu, at %s",
+	    disk_name(), (unsigned long long)disk_size() / KIB,
+	    sysfs_number(about("ro")) ? "read-only" : "writable",
 	    hardware_queues(), *serial ? serial : "none",
-	    sysfs_number(SYSFS "queue/discard_max_bytes") ? "on" : "off",
-	    (unsigned long long)sysfs_number(SYSFS "queue/logical_block_size"),
+	    sysfs_number(about("queue/discard_max_bytes")) ? "on" : "off",
+	    (unsigned long long)sysfs_number(about("queue/logical_block_size")),
 	    place);
 	return true;
 }
@@ -140,10 +170,11 @@ static bool mounted(const char *what)
 bool test_root(const char *arg)
 {
 	static const char text[] = "what was written before the cache went";
-	char back[64];
+	char back[128];
 	FILE *f;
 
-	if (!mounted(DISK " / ext4 "))
+	snprintf(back, sizeof(back), "%s / ext4 ", disk_dev());
+	if (!mounted(back))
 		return false;
 	f = fopen("/written", "we");
 	if (!f || fputs(text, f) < 0 || fclose(f))
@@ -152,7 +183,7 @@ bool test_root(const char *arg)
 	if (!drop_caches() || !file_get("/written", back, sizeof(back)) ||
 	    strcmp(back, text))
 		return wrong("/written is not what was written");
-	say("root: on " DISK);
+	say("root: on %s", disk_dev());
 	return true;
 }
 
@@ -227,7 +258,7 @@ static bool all_cpus(u64 size, bool (*piece)(const struct worker *w, int fd,
 {
 	int n = (int)sysconf(_SC_NPROCESSORS_ONLN);
 	struct worker *workers = calloc((size_t)n, sizeof(*workers));
-	u32 block = (u32)sysfs_number(SYSFS "queue/logical_block_size");
+	u32 block = (u32)sysfs_number(about("queue/logical_block_size"));
 	bool ok = true;
 
 	for (int i = 0; i < n; i++) {
@@ -452,7 +483,7 @@ bool test_grow(const char *arg)
 bool test_readonly(const char *arg)
 {
 	static const char text[512] = "this must not arrive";
-	int fd = open(DISK, O_RDWR | O_CLOEXEC), no = 0;
+	int fd = open(disk_dev(), O_RDWR | O_CLOEXEC), no = 0;
 	bool ok;
 
 	test_disk("");

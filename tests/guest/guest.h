@@ -34,8 +34,11 @@ bool appears(const char *path);
 bool module_insert(const char *name);
 bool module_remove(const char *name);
 
+/* The disk that the tests use: vda, or what belfry.disk= names. */
+const char *disk_dev(void);
 /* Give eth0 its addresses; again, after its driver came back. */
 bool card_up(void);
+bool card_down(void);
 /* Take a driver from its device and give it back, @count times. */
 bool reprobe(const char *driver, long count);
 /* A stream of @bytes in each direction, to and from the other end of eth0. */
@@ -78,5 +81,11 @@ bool test_kexec(const char *arg);
 bool test_pmu_irq(const char *arg);
 bool test_modprobe(const char *arg);
 bool test_scribble_gic(const char *arg);
+bool test_ping(const char *arg);
+bool test_rebind_passed(const char *arg);
+bool test_flr(const char *arg);
+bool test_iommu(const char *arg);
+bool test_doorbells(const char *arg);
+bool test_unmap(const char *arg);
 
 #endif

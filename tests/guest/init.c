@@ -188,6 +188,12 @@ static const struct {
 	{ "kexec", test_kexec },       /* the same kernel N times */
 	{ "pmu-irq", test_pmu_irq },
 	{ "scribble-gic", test_scribble_gic }, /* for N seconds */
+	{ "ping", test_ping },                 /* N times */
+	{ "rebind-passed", test_rebind_passed },
+	{ "flr", test_flr }, /* of a function in use, N times */
+	{ "iommu", test_iommu },
+	{ "doorbells", test_doorbells }, /* of this driver's device */
+	{ "unmap", test_unmap },         /* a device's doorbell */
 };
 
 static void mount_all(void)

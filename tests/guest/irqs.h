@@ -19,7 +19,8 @@ struct irqs {
  * is "uart-pl011", a virtio device's are "virtio2-input.0" and so on. */
 struct irqs irqs_find(const char *pattern);
 /* Those of the first virtio device that has @driver, as @vectors matches them;
- * none without such a device. */
+ * none without such a device. Other
+ * drivers' are found by @vectors alone. */
 struct irqs irqs_of_driver(const char *driver, const char *vectors);
 
 /* How often it came, or they did, to CPU @cpu or ANY_CPU. */

@@ -3,6 +3,7 @@
  * tests/boot/wire.
  */
 #include "guest.h"
+#include "data.h"
 #include "exchange.h"
 
 #include <arpa/inet.h>
@@ -11,6 +12,7 @@
 #include <linux/ipv6.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
+#include <netinet/ip_icmp.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -59,12 +61,29 @@ static size_t queues(const char *pattern)
 	return n;
 }
 
+/* Its driver, as sysfs names it. */
+static void driver_of(char *buf, size_t size)
+{
+	char *path = realpath(SYSFS "device/driver", NULL);
+
+	snprintf(buf, size, "%s", path ? strrchr(path, '/') + 1 : "none");
+	free(path);
+}
+
+/* Bits are negotiated with virtio's only. */
 static void describe(void)
 {
-	char mac[32] = "", mtu[16] = "";
+	char driver[32], mac[32] = "", mtu[16] = "";
 
 	file_get(SYSFS "address", mac, sizeof(mac));
 	file_get(SYSFS "mtu", mtu, sizeof(mtu));
+	driver_of(driver, sizeof(driver));
+	if (strcmp(driver, "virtio_net")) {
+		say(CARD ": %s, mac %s, mtu %s, %zu+%zu queues", driver, mac,
+		    mtu, queues(SYSFS "queues/rx-*"),
+		    queues(SYSFS "queues/tx-*"));
+		return;
+	}
 	say(CARD
 	    ": mac %s, mtu %s, %zu+%zu queues, csum %d%d, tso %d%d, mrg %d",
 	    mac, mtu, queues(SYSFS "queues/rx-*"), queues(SYSFS "queues/tx-*"),
@@ -94,7 +113,21 @@ static bool set_ipv6(int sock)
 			       .ifr6_ifindex = (int)if_nametoindex(CARD) };
 
 	inet_pton(AF_INET6, "fd00::2", &r.ifr6_addr);
-	return !ioctl(sock, SIOCSIFADDR, &r);
+	return !ioctl(sock, SIOCSIFADDR, &r) || errno == EEXIST;
+}
+
+/* An emulated link, too, takes its time to come up. */
+static bool has_carrier(void)
+{
+	char text[8] = "";
+
+	for (int ms = 0; strcmp(text, "1"); ms += 10) {
+		if (ms > 20000)
+			return wrong(CARD " has no link");
+		usleep(10000);
+		file_get(SYSFS "carrier", text, sizeof(text));
+	}
+	return true;
 }
 
 bool card_up(void)
@@ -110,6 +143,17 @@ bool card_up(void)
 	     wrong(CARD ": %s", strerror(errno));
 	close(v4);
 	close(v6);
+	return ok && has_carrier();
+}
+
+bool card_down(void)
+{
+	int sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct ifreq r = { .ifr_name = CARD };
+	bool ok = !ioctl(sock, SIOCSIFFLAGS, &r) ||
+		  wrong(CARD ": %s", strerror(errno));
+
+	close(sock);
 	return ok;
 }
 
@@ -215,4 +259,81 @@ bool test_tcp(const char *arg)
 		ok = stream_end(s[i]) && ok;
 	say_frames();
 	return ok;
+}
+
+/* --- echoes --- */
+
+static u16 checksum(const void *data, size_t len)
+{
+	const u16 *p = data;
+	u32 sum = 0;
+
+	for (size_t i = 0; i < len / 2; i++)
+		sum += p[i];
+	sum = (sum & 0xffff) + (sum >> 16);
+	return (u16) ~(sum + (sum >> 16));
+}
+
+struct echo {
+	struct icmphdr icmp;
+	u64 data[7];
+};
+
+static void make_echo(struct echo *e, u16 seq)
+{
+	*e = (struct echo) { .icmp.type = ICMP_ECHO,
+			     .icmp.un.echo.id = htons(7),
+			     .icmp.un.echo.sequence = htons(seq) };
+	data_fill(6, seq * sizeof(e->data), e->data, sizeof(e->data));
+	e->icmp.checksum = checksum(e, sizeof(*e));
+}
+
+/* The answer is the question, but for its type. It comes with an IP header. */
+static bool is_answer(const u8 *frame, ssize_t len, const struct echo *asked)
+{
+	size_t ip = (size_t)(frame[0] & 0xf) * 4;
+	struct echo e;
+
+	if (len < 0 || (size_t)len != ip + sizeof(e))
+		return false;
+	memcpy(&e, frame + ip, sizeof(e));
+	return e.icmp.type == ICMP_ECHOREPLY &&
+	       e.icmp.un.echo.sequence == asked->icmp.un.echo.sequence &&
+	       !memcmp(e.data, asked->data, sizeof(e.data));
+}
+
+static bool answered(int sock, u16 seq)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET };
+	struct echo asked;
+	u8 frame[256];
+	ssize_t n;
+
+	make_echo(&asked, seq);
+	inet_pton(AF_INET, peers[0], &to.sin_addr);
+	if (sendto(sock, &asked, sizeof(asked), 0, (struct sockaddr *)&to,
+		   sizeof(to)) != sizeof(asked))
+		return wrong("echo %u: %s", seq, strerror(errno));
+	do
+		n = recv(sock, frame, sizeof(frame), 0);
+	while (n > 0 && !is_answer(frame, n, &asked));
+	return n > 0;
+}
+
+/* N times, one at a time; what is lost is not sent again. */
+bool test_ping(const char *arg)
+{
+	struct timeval limit = { .tv_sec = 3 };
+	int sock, n = atoi(arg), came = 0;
+
+	if (!appears(SYSFS) || !card_up())
+		return false;
+	describe();
+	sock = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_ICMP);
+	setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	for (int i = 0; i < n; i++)
+		came += answered(sock, (u16)i);
+	close(sock);
+	say("ping: %d of %d answered", came, n);
+	return came == n;
 }
