@@ -1,9 +1,10 @@
 /*
- * wire QUEUES COMMAND...
+ * wire QUEUES|CARD COMMAND...
  *
  * Runs a command in a network of its own, in which there is the interface tap0
  * with so many queue pairs: for a guest, at whose other end we are 192.0.2.1
- * and fd00::1. There,
+ * and fd00::1. Or in the host's network, whose interface CARD leads to the
+ * guest. There,
  *
  *	TCP port 7	exchanges streams (tests/guest/exchange.h),
  *	TCP port 8	is told how many bytes to take and to give, and does,
@@ -31,8 +32,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define TAP   "tap0"
 #define CHUNK (64 * KIB)
+
+static const char *card = "tap0";
 
 static void check(bool good, const char *what)
 {
@@ -45,11 +47,11 @@ static void check(bool good, const char *what)
 /* It stays when we close it. One of several queues is of another kind. */
 static void make_tap(bool many)
 {
-	struct ifreq r = { .ifr_name = TAP };
+	struct ifreq r = { .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR };
 	int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
 
 	check(fd >= 0, "/dev/net/tun");
-	r.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
+	strcpy(r.ifr_name, card);
 	if (many)
 		r.ifr_flags |= IFF_MULTI_QUEUE;
 	check(!ioctl(fd, TUNSETIFF, &r), "TUNSETIFF");
@@ -60,9 +62,10 @@ static void make_tap(bool many)
 static void set_ipv4(void)
 {
 	int sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	struct ifreq r = { .ifr_name = TAP };
 	struct sockaddr_in a = { .sin_family = AF_INET };
+	struct ifreq r = { 0 };
 
+	strcpy(r.ifr_name, card);
 	inet_pton(AF_INET, "192.0.2.1", &a.sin_addr);
 	memcpy(&r.ifr_addr, &a, sizeof(a));
 	check(!ioctl(sock, SIOCSIFADDR, &r), "192.0.2.1");
@@ -78,15 +81,18 @@ static void set_ipv4(void)
 static void set_ipv6(void)
 {
 	int sock = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	int fd = open("/proc/sys/net/ipv6/conf/" TAP "/accept_dad",
-		      O_WRONLY | O_CLOEXEC);
 	struct in6_ifreq r = { .ifr6_prefixlen = 64,
-			       .ifr6_ifindex = (int)if_nametoindex(TAP) };
+			       .ifr6_ifindex = (int)if_nametoindex(card) };
+	char path[64];
+	int fd;
 
+	snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/accept_dad",
+		 card);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
 	check(write(fd, "0", 1) == 1, "accept_dad");
 	close(fd);
 	inet_pton(AF_INET6, "fd00::1", &r.ifr6_addr);
-	check(!ioctl(sock, SIOCSIFADDR, &r), "fd00::1");
+	check(!ioctl(sock, SIOCSIFADDR, &r) || errno == EEXIST, "fd00::1");
 	close(sock);
 }
 
@@ -193,13 +199,18 @@ static int bound(int type, u16 port)
 
 int main(int argc, char **argv)
 {
-	int queues = argc > 2 ? atoi(argv[1]) : 0, streams, transfers, echo;
+	int streams, transfers, echo;
 	pid_t pid;
 
 	errno = EINVAL;
-	check(queues > 0, "usage: wire QUEUES COMMAND...");
-	check(!unshare(CLONE_NEWNET), "a network of our own");
-	make_tap(queues > 1);
+	check(argc > 2 && strlen(argv[1]) < IFNAMSIZ,
+	      "usage: wire QUEUES|CARD COMMAND...");
+	if (atoi(argv[1]) > 0) {
+		check(!unshare(CLONE_NEWNET), "a network of our own");
+		make_tap(atoi(argv[1]) > 1);
+	} else {
+		card = argv[1];
+	}
 	set_ipv4();
 	set_ipv6();
 	streams = bound(SOCK_STREAM, 7);
