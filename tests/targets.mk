@@ -65,7 +65,7 @@ $(O)/tests/fuzz/fuzz_%: $(O)/tests/fuzz/fuzz_%.o $(O)/tests/fuzz/replay.o $(arch
 	$(Q)$(CC) $(ldflags) -o $@ $(filter %.o,$^) $(link-libs)
 
 # Parts of a module that only their own directory and tests know.
-machine-tests = test_vcpus test_policy test_devices test_user_msi
+machine-tests = test_vcpus test_policy test_devices test_user_msi test_lent
 $(machine-tests:%=$(O)/tests/unit/%.o): \
 	private cppflags += -iquote src/machine
 $(O)/tests/unit/test_prioset.o $(O)/tests/unit/test_eventmap.o: \
@@ -73,7 +73,7 @@ $(O)/tests/unit/test_prioset.o $(O)/tests/unit/test_eventmap.o: \
 $(O)/tests/unit/test_virtio.o: private cppflags += -iquote devices/virtio
 $(O)/tests/unit/test_smmu.o $(O)/tests/unit/test_smmu_ste.o \
 	$(O)/tests/unit/test_smmu_cd.o: private cppflags += -iquote arch/arm64/smmu
-$(addprefix $(O)/tests/unit/,test_gic test_its test_smmu test_user_msi): \
+$(addprefix $(O)/tests/unit/,test_gic test_its test_smmu test_user_msi test_lent): \
 	private ldflags += -Wl,--wrap=calloc,--wrap=malloc
 $(O)/tests/unit/test_user_msi: private ldflags += -Wl,--wrap=reallocarray
 
@@ -100,8 +100,9 @@ $(O)/tests/unit/test_blk: private ldflags += $(blk-calls:%=-Wl,--wrap=%)
 
 # What lends devices is nothing but calls to the kernel, which is one of ours.
 # It is named here for it to come before the other one in $(fakes).
-vfio-calls = ioctl open mmap pread pwrite
-vfio-tests = $(addprefix $(O)/tests/unit/,test_iommufd test_vfio test_doctor)
+vfio-calls = ioctl open close mmap pread pwrite
+vfio-tests = $(addprefix $(O)/tests/unit/,test_iommufd test_vfio test_doctor \
+	     test_lent)
 $(vfio-tests): $(O)/tests/unit/fakes/vfio_kernel.o
 $(vfio-tests): private ldflags += $(vfio-calls:%=-Wl,--wrap=%)
 $(O)/tests/unit/test_doctor.o: private cppflags += -iquote src/ctl

@@ -24,8 +24,19 @@ enum kind {
 
 static struct {
 	enum kind kind;
-	u32 id; /* QUEUE */
+	u32 id;    /* QUEUE: its own; DEVICE: what is attached */
+	int owner; /* DEVICE: the iommufd */
 } behind[FDS_MAX];
+
+#define IDS_MAX 4096
+
+/* What was made, by its number. Tests of single calls name others, too: of
+ * those nothing is known. */
+static struct {
+	int owner; /* the iommufd; 0: it is not there */
+	u32 needs; /* what it is made of */
+	bool device;
+} object[IDS_MAX];
 static u32 next_id;
 
 int __wrap_ioctl(int fd, unsigned long request, ...);
@@ -33,6 +44,8 @@ int __wrap_open(const char *path, int flags, ...);
 void *__wrap_mmap(void *at, size_t len, int prot, int flags, int fd, off_t off);
 ssize_t __wrap_pread(int fd, void *buf, size_t len, off_t off);
 ssize_t __wrap_pwrite(int fd, const void *buf, size_t len, off_t off);
+int __wrap_close(int fd);
+int __real_close(int fd);
 int __real_ioctl(int fd, unsigned long request, ...);
 int __real_open(const char *path, int flags, ...);
 void *__real_mmap(void *at, size_t len, int prot, int flags, int fd, off_t off);
@@ -43,13 +56,17 @@ void vfio_kernel_reset(void)
 {
 	vfio_kernel = (struct vfio_kernel) {
 		.fail_with = EIO,
+		.fail_for = 1,
 		.hw_type = 2,
+		.hw_flags = 1,
+		.queue_fd = -1,
 		.invalidated = -1,
 		.ranges = 3,
 		.neighbours = 3,
 		.devid = { 5, 0, 7 },
 	};
 	memset(behind, 0, sizeof(behind));
+	memset(object, 0, sizeof(object));
 	next_id = 1;
 }
 
@@ -109,7 +126,9 @@ PRINTF_LIKE(1, 2) static int call(const char *fmt, ...)
 	len = vsnprintf(line, KERNEL_LINE, fmt, ap);
 	va_end(ap);
 	ck_assert_int_lt(len, KERNEL_LINE);
-	if (++vfio_kernel.calls != vfio_kernel.fail_at)
+	vfio_kernel.calls++;
+	if (!vfio_kernel.fail_at || vfio_kernel.calls < vfio_kernel.fail_at ||
+	    vfio_kernel.calls >= vfio_kernel.fail_at + vfio_kernel.fail_for)
 		return 0;
 	memcpy(vfio_kernel.failed, line, KERNEL_LINE);
 	errno = vfio_kernel.fail_with;
@@ -337,11 +356,16 @@ static void add_fields(const struct request *r, const u8 *arg, char *text,
 
 /* --- iommufd --- */
 
+/* Of long lists only the beginning has room in a line. */
+#define WORDS_TOLD 16
+
 static void add_words(char *text, size_t *len, const u64 *words, u64 nr)
 {
 	add(text, len, ":");
-	for (u64 i = 0; i < nr; i++)
+	for (u64 i = 0; i < nr && i < WORDS_TOLD; i++)
 		add(text, len, " 0x%llx", (unsigned long long)words[i]);
+	if (nr > WORDS_TOLD)
+		add(text, len, " ...");
 }
 
 /* What is behind pointers. */
@@ -374,11 +398,19 @@ static void put_ranges(u8 *arg)
 
 static void put_hw(u8 *arg)
 {
-	static const u32 smmu[] = { 1,          0,          0x0d44101b,
-				    0x02730010, 0x00000022, 0x00001414,
-				    0x00000044, 0x00000074, 0x43b,
-				    0x3 };
+	u32 smmu[] = { vfio_kernel.hw_flags,
+		       0,
+		       0x0d44101b,
+		       0x02730010,
+		       0x00000022,
+		       0x00001414,
+		       0x00000044,
+		       0x00000074,
+		       0x43b,
+		       0x3 };
 
+	if (vfio_kernel.hw_other && get(arg, 8, 4) == vfio_kernel.hw_other)
+		smmu[2] ^= 1 << 12;
 	ck_assert_uint_eq(get(arg, 12, 4), sizeof(smmu));
 	if (vfio_kernel.hw_type == 2)
 		memcpy((void *)(uintptr_t)get(arg, 16, 8), smmu, sizeof(smmu));
@@ -387,59 +419,146 @@ static void put_hw(u8 *arg)
 	put(arg, 32, 8, 8);
 }
 
-static void put_queue(u8 *arg)
+static void made(int fd, u8 *arg, u32 off, u32 needs)
 {
-	int fd = new_fd(QUEUE, "fake-events", 0);
-
-	behind[fd].id = next_id;
-	put(arg, 20, 4, next_id++);
-	put(arg, 24, 4, (u64)fd);
+	ck_assert_uint_lt(next_id, IDS_MAX);
+	object[next_id].owner = fd;
+	object[next_id].needs = needs;
+	put(arg, off, 4, next_id++);
 }
 
-/* Not while its queue is open. */
-static int destroy(u32 id)
+static void put_queue(int fd, u8 *arg)
+{
+	int queue = new_fd(QUEUE, "fake-events", 0);
+
+	behind[queue].id = next_id;
+	vfio_kernel.queue_fd = queue;
+	made(fd, arg, 20, (u32)get(arg, 8, 4));
+	put(arg, 24, 4, (u64)queue);
+}
+
+static bool is_open(int fd)
+{
+	return fcntl(fd, F_GETFD) >= 0;
+}
+
+/* Numbers are those of one iommufd. */
+static void check_owner(int fd, u32 id)
+{
+	if (id < IDS_MAX && object[id].owner)
+		ck_assert_int_eq(object[id].owner, fd);
+}
+
+static bool in_use(u32 id)
 {
 	for (int fd = 0; fd < FDS_MAX; fd++)
-		if (behind[fd].kind == QUEUE && behind[fd].id == id &&
-		    fcntl(fd, F_GETFD) >= 0) {
-			errno = EBUSY;
-			return -1;
-		}
+		if (behind[fd].kind != NOT_OURS && behind[fd].id == id &&
+		    is_open(fd))
+			return true;
+	for (u32 i = 1; i < next_id; i++)
+		if (object[i].owner && object[i].needs == id)
+			return true;
+	return false;
+}
+
+/* Not while its queue is open, a device has it, or another is made of it. */
+static int destroy(int fd, u32 id)
+{
+	check_owner(fd, id);
+	if (in_use(id)) {
+		errno = EBUSY;
+		return -1;
+	}
+	if (id < IDS_MAX)
+		object[id].owner = 0;
 	return 0;
 }
 
-static int iommu_answer(unsigned long nr, u8 *arg)
+int vfio_kernel_objects(void)
+{
+	int n = 0;
+
+	for (u32 i = 1; i < next_id; i++)
+		n += object[i].owner && !object[i].device;
+	return n;
+}
+
+u32 vfio_kernel_attached(int device)
+{
+	return behind[device].id;
+}
+
+/* What it is made of, and the device that it is made for, if any. */
+static void check_owners(int fd, const u8 *arg, u32 needs, u32 device)
+{
+	check_owner(fd, (u32)get(arg, needs, 4));
+	if (device)
+		check_owner(fd, (u32)get(arg, device, 4));
+}
+
+static int iommu_answer(int fd, unsigned long nr, u8 *arg)
 {
 	switch (nr) {
 	case 0x3b80:
-		return destroy((u32)get(arg, 4, 4));
+		return destroy(fd, (u32)get(arg, 4, 4));
 	case 0x3b81:
-		put(arg, 8, 4, next_id++);
+		made(fd, arg, 8, 0);
 		break;
 	case 0x3b84:
 		put_ranges(arg);
 		errno = EMSGSIZE;
 		return vfio_kernel.ranges > 64 ? -1 : 0;
 	case 0x3b89:
-		put(arg, 16, 4, next_id++);
+		check_owners(fd, arg, 12, 8);
+		made(fd, arg, 16, (u32)get(arg, 12, 4));
 		break;
 	case 0x3b8a:
+		check_owners(fd, arg, 8, 0);
 		put_hw(arg);
 		break;
 	case 0x3b90:
-		put(arg, 20, 4, next_id++);
+		check_owners(fd, arg, 16, 12);
+		made(fd, arg, 20, (u32)get(arg, 16, 4));
 		break;
 	case 0x3b91:
-		put(arg, 12, 4, next_id++);
+		check_owners(fd, arg, 4, 8);
+		made(fd, arg, 12, (u32)get(arg, 4, 4));
 		break;
 	case 0x3b93:
-		put_queue(arg);
+		check_owners(fd, arg, 8, 0);
+		put_queue(fd, arg);
 		break;
 	}
 	return 0;
 }
 
-static int iommu_ioctl(unsigned long nr, u8 *arg)
+/* How many commands come before the one that is refused. */
+static u64 before_refused(const u8 *arg)
+{
+	const u64 *word = pointer(arg, 8);
+	u64 nr = get(arg, 24, 4);
+
+	for (u64 i = 0; vfio_kernel.refuse && i < nr; i++)
+		if (word[2 * i] == vfio_kernel.refuse)
+			return i;
+	return nr;
+}
+
+static int invalidate(int fd, u8 *arg, int failed)
+{
+	u64 nr = get(arg, 24, 4), done = before_refused(arg);
+
+	check_owners(fd, arg, 4, 0);
+	if (vfio_kernel.invalidated >= 0)
+		put(arg, 24, 4, (u64)vfio_kernel.invalidated);
+	if (failed || done == nr)
+		return failed;
+	put(arg, 24, 4, done);
+	errno = EIO;
+	return -1;
+}
+
+static int iommu_ioctl(int fd, unsigned long nr, u8 *arg)
 {
 	const struct request *r = find(nr, IOMMU);
 	char text[KERNEL_LINE] = "";
@@ -450,9 +569,9 @@ static int iommu_ioctl(unsigned long nr, u8 *arg)
 	add_fields(r, arg, text, &len);
 	add_data(nr, arg, text, &len);
 	failed = call("%s%s", r->name, text);
-	if (nr == 0x3b8d && vfio_kernel.invalidated >= 0)
-		put(arg, 24, 4, (u64)vfio_kernel.invalidated);
-	return failed ? -1 : iommu_answer(nr, arg);
+	if (nr == 0x3b8d)
+		return invalidate(fd, arg, failed);
+	return failed ? -1 : iommu_answer(fd, nr, arg);
 }
 
 /* --- VFIO --- */
@@ -520,7 +639,15 @@ static int hot_reset_info(u8 *arg)
 	return 0;
 }
 
-static int device_answer(unsigned long nr, u8 *arg)
+/* What is attached is of the same iommufd, and is there. */
+static int attached(int fd, u32 id)
+{
+	check_owner(behind[fd].owner, id);
+	behind[fd].id = id;
+	return 0;
+}
+
+static int device_answer(int fd, unsigned long nr, u8 *arg)
 {
 	switch (nr) {
 	case 0x3b6b:
@@ -541,8 +668,14 @@ static int device_answer(unsigned long nr, u8 *arg)
 	case 0x3b70:
 		return hot_reset_info(arg);
 	case 0x3b76:
-		put(arg, 12, 4, next_id++);
+		behind[fd].owner = (int)get(arg, 8, 4);
+		object[next_id].device = true;
+		made(behind[fd].owner, arg, 12, 0);
 		break;
+	case 0x3b77:
+		return attached(fd, (u32)get(arg, 8, 4));
+	case 0x3b78:
+		return attached(fd, 0);
 	}
 	return 0;
 }
@@ -559,7 +692,7 @@ static void add_fds(const u8 *arg, char *text, size_t *len)
 		    (int)get(arg, (u32)(20 + 4 * i), 4));
 }
 
-static int device_ioctl(unsigned long nr, u8 *arg)
+static int device_ioctl(int fd, unsigned long nr, u8 *arg)
 {
 	const struct request *r = find(nr, DEVICE);
 	char text[KERNEL_LINE] = "";
@@ -571,7 +704,7 @@ static int device_ioctl(unsigned long nr, u8 *arg)
 	add_fields(r, arg, text, &len);
 	if (nr == 0x3b6e)
 		add_fds(arg, text, &len);
-	return call("%s%s", r->name, text) ? -1 : device_answer(nr, arg);
+	return call("%s%s", r->name, text) ? -1 : device_answer(fd, nr, arg);
 }
 
 /* --- what ld --wrap leads here --- */
@@ -591,9 +724,9 @@ int __wrap_ioctl(int fd, unsigned long request, ...)
 	va_end(ap);
 	switch (kind_of(fd)) {
 	case IOMMU:
-		return iommu_ioctl(request, arg);
+		return iommu_ioctl(fd, request, arg);
 	case DEVICE:
-		return device_ioctl(request, arg);
+		return device_ioctl(fd, request, arg);
 	default:
 		return __real_ioctl(fd, request, arg);
 	}
@@ -654,4 +787,22 @@ ssize_t __wrap_pwrite(int fd, const void *buf, size_t len, off_t off)
 	if (call("pwrite %s len %zu", place(off), len))
 		return -1;
 	return __real_pwrite(fd, buf, len - vfio_kernel.cut, off);
+}
+
+int __wrap_close(int fd)
+{
+	static const char *const names[] = {
+		[IOMMU] = "iommu", [DEVICE] = "device", [QUEUE] = "queue"
+	};
+	enum kind kind = kind_of(fd);
+
+	/* It cannot fail. */
+	if (vfio_kernel.tell_close && kind != NOT_OURS && is_open(fd)) {
+		snprintf(vfio_kernel.line[vfio_kernel.lines++], KERNEL_LINE,
+			 "close %s", names[kind]);
+		ck_assert_int_lt(vfio_kernel.lines, KERNEL_LINES);
+	}
+	if (kind != NOT_OURS)
+		behind[fd].kind = NOT_OURS;
+	return __real_close(fd);
 }

@@ -1,6 +1,6 @@
 /*
  * The kernel's side of iommufd and VFIO, as the unit tests of our side see it:
- * ioctl, open, mmap, pread and pwrite of the program under test end here
+ * ioctl, open, close, mmap, pread and pwrite of the program under test end here
  * (ld --wrap), are written down, answered, and fail when told to.
  *
  * Structures are read byte by byte, by a table that is written after the
@@ -13,17 +13,21 @@
 #include <belfry/base.h>
 
 #define KERNEL_LINES 256
-#define KERNEL_LINE  192
+#define KERNEL_LINE  256
 
 struct vfio_kernel {
 	/* To be set before a call. */
 	int fail_at;   /* the how many'th call does, from 1 */
+	int fail_for;  /* and so many are they; 1 */
 	int fail_with; /* errno */
-	/* IOMMU_GET_HW_INFO says so. */
-	u32 hw_type;
+	/* IOMMU_GET_HW_INFO says so; IDR0 is another for the device of that
+	 * number. */
+	u32 hw_type, hw_flags, hw_other;
 	/* IOMMU_HWPT_INVALIDATE: how many it says it did, -1: what it was told
 	 */
 	int invalidated;
+	/* And word 0 of a command that it refuses; 0: none. */
+	u64 refuse;
 	/* IOMMU_IOAS_IOVA_RANGES: there are so many, 0x1000 bytes each 0x10000.
 	 */
 	u32 ranges;
@@ -39,6 +43,8 @@ struct vfio_kernel {
 	 * iommufd: its own numbers, 0 for "so to say", -1 for no. */
 	u32 neighbours;
 	u32 devid[3];
+	/* Closing is written down, too, but is no call that fails. */
+	bool tell_close;
 	/* pread and pwrite stop short of their end by so much. */
 	u32 cut;
 
@@ -47,6 +53,7 @@ struct vfio_kernel {
 	char failed[KERNEL_LINE];             /* the one that did */
 	char line[KERNEL_LINES][KERNEL_LINE]; /* every call, as text */
 	int lines;
+	int queue_fd; /* of the last IOMMU_VEVENTQ_ALLOC; -1: none yet */
 };
 
 extern struct vfio_kernel vfio_kernel;
@@ -57,6 +64,11 @@ void vfio_kernel_reset(void);
 void vfio_kernel_forget(void);
 /* Descriptors this process has, plus mappings of devices. */
 int vfio_kernel_held(void);
+
+/* Objects that were made and not destroyed. */
+int vfio_kernel_objects(void);
+/* What is attached to the device of that descriptor; 0: nothing. */
+u32 vfio_kernel_attached(int device);
 
 /* The lines written down from *@at on are those listed up to NULL. */
 void vfio_kernel_expect(int *at, ...);
