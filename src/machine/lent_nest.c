@@ -183,7 +183,7 @@ static int check_group(const struct lent *l, struct loan *d, struct err *e)
 		return err;
 	d->group = h.group;
 	for (const struct loan *o = l->loan; o < d; o++)
-		if (o->nest && o->group == d->group)
+		if (o->group == d->group)
 			return err_set(
 				e, -ENOTSUP,
 				"device %s: this host's IOMMU cannot tell it from device %s, so no guest's SMMU can: lend one of them, or both with \"smmu\": \"off\"",

@@ -249,7 +249,7 @@ static u32 count_lost(struct nest *n, const struct iommufd_event *ev)
 {
 	u32 lost = ((ev->sequence - n->next) & (u32)SEQUENCE) + ev->lost;
 
-	n->next = (ev->sequence + 1) & (u32)SEQUENCE;
+	n->next = ev->sequence + 1;
 	return lost;
 }
 

@@ -966,6 +966,7 @@ START_TEST(hosts_that_fail_again)
 	struct bench b;
 	struct smmu_backend k = one_stream(&b);
 
+	hush();
 	vfio_kernel.fail_at = 1;
 	vfio_kernel.fail_for = 1000;
 	vfio_kernel.invalidated = 2;
