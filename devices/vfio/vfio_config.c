@@ -23,6 +23,7 @@
 
 #define CAP_PM          0x01
 #define CAP_VPD         0x03
+#define CAP_MSI         0x05
 #define CAP_VENDOR      0x09
 #define CAP_SUBSYSTEM   0x0d
 #define CAP_EXP         0x10
@@ -69,6 +70,7 @@ struct rule {
 static const struct rule rules[] = {
 	{ CAP_PM, 6, .parts = { { 2, 2, COPIED }, { PM_CONTROL, 2, PASSED } } },
 	{ CAP_VPD, 8, .parts = { { 2, 6, PASSED } } },
+	{ CAP_MSI, 10, .sized = false }, /* see make_msi */
 	{ CAP_VENDOR, 3, .sized = true },
 	{ CAP_SUBSYSTEM, 8, .parts = { { 4, 4, COPIED } } },
 	{ CAP_EXP, 12,
@@ -176,6 +178,9 @@ static void note(struct vfio_view *v, u32 id, u32 at)
 	case CAP_EXP:
 		v->exp = at;
 		break;
+	case CAP_MSI:
+		v->msi = at;
+		break;
 	case CAP_MSIX:
 		v->msix = at;
 		break;
@@ -203,12 +208,45 @@ static void make_msix(struct vfio_view *v)
 	v->writable[v->msix + 3] = MSIX_SWITCHES;
 }
 
+/* One that is cut short is none. */
+static bool fits(const u8 *raw, const struct rule *r, u32 at, u32 end)
+{
+	return end - at >= r->least &&
+	       (r->id != CAP_MSI || end - at >= vfio_msi_length(raw + at));
+}
+
+static const struct rule *rule_for(const struct chain *c, const u8 *raw, u32 at)
+{
+	const struct rule *r = find(rules, ARRAY_SIZE(rules), raw[at]);
+
+	return r && fits(raw, r, at, end_of(c, at)) ? r : NULL;
+}
+
+/* MSI-X does all that MSI does. */
+static bool has_msix(const struct chain *c, const u8 *raw)
+{
+	for (u32 i = 0; i < c->nr; i++)
+		if (raw[c->at[i]] == CAP_MSIX && rule_for(c, raw, c->at[i]))
+			return true;
+	return false;
+}
+
+static void make_msi(struct vfio_view *v, const u8 *raw)
+{
+	if (!v->msi)
+		return;
+	copy(v, raw, v->msi + 2, 2);
+	vfio_msi_show(v->config + v->msi, v->writable + v->msi);
+}
+
 static void capabilities(struct vfio_view *v, const u8 *raw)
 {
 	u8 *link = v->config + CAPABILITIES;
 	struct chain c;
+	bool msix;
 
 	walk(&c, raw);
+	msix = has_msix(&c, raw);
 	for (u32 i = 0; i < c.nr; i++) {
 		u32 at = c.at[i], end = end_of(&c, at);
 		const struct rule *r = find(rules, ARRAY_SIZE(rules), raw[at]);
@@ -217,7 +255,7 @@ static void capabilities(struct vfio_view *v, const u8 *raw)
 			v->passed[j] = false;
 			v->writable[j] = 0;
 		}
-		if (!r || end - at < r->least)
+		if (!r || (r->id == CAP_MSI && msix))
 			continue;
 		v->config[at] = raw[at];
 		show(v, raw, r, at, 2, raw[at + 2], end);
@@ -229,6 +267,7 @@ static void capabilities(struct vfio_view *v, const u8 *raw)
 		field_put(v->config + STATUS, 2, STATUS_CAPS);
 	make_integrated(v);
 	make_msix(v);
+	make_msi(v, raw);
 }
 
 /* --- the extended ones --- */

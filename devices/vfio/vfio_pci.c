@@ -21,7 +21,8 @@ struct vfio_pci {
 	struct vfio_view view;
 	struct vfio_region config;
 	struct vfio_bar bars[PCI_ROM + 1];
-	struct vfio_irqs irqs;
+	struct vfio_irqs irqs; /* it has MSI-X, */
+	struct vfio_msi msi;   /* or MSI, or neither */
 	bool can_reset;
 	struct loop_event error, request;
 	struct guest_faults faults;
@@ -90,6 +91,8 @@ static void config_read(void *dev, u32 off, u32 len)
 {
 	struct vfio_pci *d = dev;
 
+	if (d->msi.dev && off >= d->msi.cap)
+		vfio_msi_show_pending(&d->msi);
 	if (any_passed(d, off, len))
 		mix(d, d->f.config + off, off, len, config_get(d, off, len));
 }
@@ -144,6 +147,8 @@ static void reset_function(struct vfio_pci *d)
 {
 	d->resets++;
 	pci_function_reset(&d->f);
+	if (d->msi.dev)
+		vfio_msi_follow(&d->msi);
 	vfio_irqs_sleep(&d->irqs, true);
 	reset_hardware(d);
 	vfio_irqs_sleep(&d->irqs, false);
@@ -198,6 +203,8 @@ static void config_written(void *dev, u32 off, u32 len)
 		change_power(d, v->pm + PM_CONTROL);
 	else
 		write_passed(d, d->f.config + off, off, len);
+	if (d->msi.dev && off + len > d->msi.cap)
+		vfio_msi_follow(&d->msi);
 	if (reset)
 		reset_function(d);
 }
@@ -345,11 +352,6 @@ static int find_msix(const struct vfio_pci *d, struct pci_msix_at *at,
 	u64 nr = (field_get(cap + 2, 2) & 0x7ff) + 1;
 	u64 table = field_get(cap + 4, 4), pba = field_get(cap + 8, 4);
 
-	if (!d->view.msix)
-		return err_set(
-			e, -ENOTSUP,
-			"device %s has no MSI-X: only devices that interrupt by it can be passed through as yet",
-			d->dev->name);
 	*at = (struct pci_msix_at) {
 		.cap = d->view.msix,
 		.nr = (u32)nr,
@@ -382,9 +384,9 @@ static int map_bars(struct vfio_pci *d, const struct pci_msix_at *at,
 
 		if (!d->bars[i].region.size)
 			continue;
-		if (i == at->table_bar)
+		if (at->nr && i == at->table_bar)
 			holes[nr++] = table;
-		if (i == at->pba_bar)
+		if (at->nr && i == at->pba_bar)
 			holes[nr++] = pba;
 		err = vfio_bar_map(&d->bars[i], d->dev, holes, nr, &d->windows,
 				   e);
@@ -408,21 +410,36 @@ static volatile u8 *table_of(const struct vfio_pci *d,
 }
 
 static int make_msix(struct vfio_pci *d, const struct vfio_pci_setup *s,
-		     struct err *e)
+		     const struct pci_msix_at *at, struct err *e)
 {
-	struct pci_msix_at at;
 	struct msi_sink sink;
-	int err = find_msix(d, &at, e);
+	int err = vfio_irqs_init(&d->irqs, s, at->nr, table_of(d, at),
+				 &d->bars[at->pba_bar].region, at->pba, e);
 
-	if (!err)
-		err = map_bars(d, &at, e);
-	if (!err)
-		err = vfio_irqs_init(&d->irqs, s, at.nr, table_of(d, &at),
-				     &d->bars[at.pba_bar].region, at.pba, e);
 	if (err)
 		return err;
 	sink = vfio_irqs_sink(&d->irqs);
-	return pci_take_msix(&d->f, &at, &sink, &hw, e);
+	return pci_take_msix(&d->f, at, &sink, &hw, e);
+}
+
+static int make_interrupts(struct vfio_pci *d, const struct vfio_pci_setup *s,
+			   struct err *e)
+{
+	struct pci_msix_at at = { .nr = 0 };
+	int err = d->view.msix ? find_msix(d, &at, e) : 0;
+
+	if (!err)
+		err = map_bars(d, &at, e);
+	if (err)
+		return err;
+	if (d->view.msix)
+		return make_msix(d, s, &at, e);
+	if (d->view.msi)
+		return vfio_msi_init(&d->msi, s, &d->f, d->view.msi, e);
+	return err_set(
+		e, -ENOTSUP,
+		"device %s has neither MSI-X nor MSI: those that interrupt by a pin cannot be passed through",
+		d->dev->name);
 }
 
 static int make_bars(struct vfio_pci *d, const u8 *raw, struct err *e)
@@ -456,7 +473,7 @@ static int build(struct vfio_pci *d, const struct vfio_pci_setup *s,
 			     &ops, d);
 	err = make_bars(d, raw, e);
 	if (!err)
-		err = make_msix(d, s, e);
+		err = make_interrupts(d, s, e);
 	if (!err)
 		err = listen_to(d, VFIO_ERR, &d->error, s->loop, error_came, e);
 	if (!err)
@@ -493,6 +510,7 @@ void vfio_pci_destroy(struct vfio_pci *d)
 		vfio_irqs_enable(&d->irqs, false);
 	pci_function_fini(&d->f);
 	vfio_irqs_fini(&d->irqs);
+	vfio_msi_fini(&d->msi);
 	loop_event_fini(&d->error);
 	loop_event_fini(&d->request);
 	for (u32 i = 0; i < PCI_BARS; i++)
@@ -515,23 +533,28 @@ void vfio_pci_reset(struct vfio_pci *d)
 
 enum doorbell_mode vfio_pci_doorbell(const struct vfio_pci *d)
 {
-	return d->irqs.bell.mode;
+	return d->msi.dev ? d->msi.mode : d->irqs.bell.mode;
 }
 
 struct vfio_pci_status vfio_pci_status(struct vfio_pci *d)
 {
 	struct vfio_irqs *q = &d->irqs;
 	struct vfio_pci_status s = {
-		.mode = q->bell.mode,
-		.vectors = q->nr,
+		.mode = vfio_pci_doorbell(d),
+		.vectors = d->msi.dev ? d->msi.max : q->nr,
 		.rewrites = q->bell.rewrites,
 		.verified = q->bell.verified,
 		.strays = q->bell.strays,
 		.resets = d->resets,
 		.errors = d->errors,
-		.faults = d->faults.count + q->refused.count,
+		.faults = d->faults.count + q->refused.count +
+			  d->msi.refused.count,
 	};
 
+	if (d->msi.dev) {
+		s.armed = d->msi.nr;
+		return s;
+	}
 	lock_take(&q->lock);
 	for (u32 i = 0; i < q->nr; i++)
 		s.armed += q->vectors[i].armed;
@@ -542,9 +565,11 @@ struct vfio_pci_status vfio_pci_status(struct vfio_pci *d)
 struct vfio_pci_vector vfio_pci_vector(struct vfio_pci *d, u32 v)
 {
 	struct vfio_irqs *q = &d->irqs;
-	struct doorbell_vector *b = &q->vectors[v];
-	struct vfio_pci_vector out;
+	const struct doorbell_vector *b = q->vectors + v;
+	struct vfio_pci_vector out = { .armed = v < d->msi.nr };
 
+	if (d->msi.dev)
+		return out;
 	lock_take(&q->lock);
 	out = (struct vfio_pci_vector) { b->armed, b->open, b->wanted,
 					 b->kernel, b->is };

@@ -48,7 +48,7 @@ struct vfio_view {
 	u8 writable[PCI_CONFIG_SIZE]; /* what it may change; all of passed */
 	bool passed[CONFIG_SIZE];     /* is the hardware's own, both ways */
 	/* Where capabilities are that somebody has to mind; 0: not there. */
-	u32 msix, pm, exp, af;
+	u32 msix, msi, pm, exp, af;
 };
 
 /* Of what the hardware's is, @raw. Pure; any bytes will do. */
@@ -90,6 +90,37 @@ u64 vfio_irqs_pending(struct vfio_irqs *q, u32 first);
 /* The table cannot be reached from now on; and can be again, holding who knows
  * what. */
 void vfio_irqs_sleep(struct vfio_irqs *q, bool asleep);
+
+/* --- vfio_msi.c: MSI, where there is no MSI-X --- */
+
+#define VFIO_MSI_MAX 32
+
+/* Of a capability, its bytes: how long it is, and how many vectors it has. */
+u32 vfio_msi_length(const u8 *cap);
+u32 vfio_msi_vectors(const u8 *cap);
+/* Make of the hardware's what the guest sees: off, and for it to write. */
+void vfio_msi_show(u8 *cap, u8 *writable);
+
+struct vfio_msi {
+	struct vfio_device *dev; /* NULL: there is none */
+	struct msi_sink sink;
+	gpa_t translater;
+	enum doorbell_mode mode;
+	struct pci_function *f;
+	u32 cap, max;
+	u32 nr; /* vectors that are on */
+	struct msi_line line[VFIO_MSI_MAX];
+	bool aimed[VFIO_MSI_MAX];
+	struct guest_faults refused;
+};
+
+/* Zeroed before. @f has its capability at @cap; both stay. */
+MUST_CHECK int vfio_msi_init(struct vfio_msi *m, const struct vfio_pci_setup *s,
+			     struct pci_function *f, u32 cap, struct err *e);
+void vfio_msi_fini(struct vfio_msi *m);
+/* The guest has written to it, or it was reset; and is about to read it. */
+void vfio_msi_follow(struct vfio_msi *m);
+void vfio_msi_show_pending(struct vfio_msi *m);
 
 /* --- vfio_bar.c: BARs --- */
 

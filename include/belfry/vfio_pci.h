@@ -52,6 +52,7 @@ void vfio_pci_reset(struct vfio_pci *d);
 enum doorbell_mode vfio_pci_doorbell(const struct vfio_pci *d);
 
 struct vfio_pci_vector {
+	/* The rest is of MSI-X. */
 	bool armed, open;
 	u64 guest;  /* the address that the guest wrote */
 	u64 kernel; /* that which the host's kernel did */
