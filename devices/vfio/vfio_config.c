@@ -168,26 +168,32 @@ static void walk(struct chain *c, const u8 *raw)
 		at = raw[at + 1] & ~3u;
 }
 
-/* What somebody has to mind. */
-static void note(struct vfio_view *v, u32 id, u32 at)
+/* Where is kept where the capability is, if somebody has to mind it. */
+static u32 *place_of(struct vfio_view *v, u32 id)
 {
 	switch (id) {
 	case CAP_PM:
-		v->pm = at;
-		break;
+		return &v->pm;
 	case CAP_EXP:
-		v->exp = at;
-		break;
+		return &v->exp;
 	case CAP_MSI:
-		v->msi = at;
-		break;
+		return &v->msi;
 	case CAP_MSIX:
-		v->msix = at;
-		break;
+		return &v->msix;
 	case CAP_AF:
-		v->af = at;
-		break;
+		return &v->af;
+	default:
+		return NULL;
 	}
+}
+
+/* Of those the first is what the host's kernel goes by; there is to be no way
+ * past us by another. With @msix MSI is not needed: that does all it does. */
+static bool is_shown(struct vfio_view *v, const struct rule *r, bool msix)
+{
+	u32 *place = r ? place_of(v, r->id) : NULL;
+
+	return r && !(r->id == CAP_MSI && msix) && !(place && *place);
 }
 
 static void make_integrated(struct vfio_view *v)
@@ -222,7 +228,6 @@ static const struct rule *rule_for(const struct chain *c, const u8 *raw, u32 at)
 	return r && fits(raw, r, at, end_of(c, at)) ? r : NULL;
 }
 
-/* MSI-X does all that MSI does. */
 static bool has_msix(const struct chain *c, const u8 *raw)
 {
 	for (u32 i = 0; i < c->nr; i++)
@@ -255,11 +260,12 @@ static void capabilities(struct vfio_view *v, const u8 *raw)
 			v->passed[j] = false;
 			v->writable[j] = 0;
 		}
-		if (!r || (r->id == CAP_MSI && msix))
+		if (!is_shown(v, r, msix))
 			continue;
 		v->config[at] = raw[at];
 		show(v, raw, r, at, 2, raw[at + 2], end);
-		note(v, raw[at], at);
+		if (place_of(v, r->id))
+			*place_of(v, r->id) = at;
 		*link = (u8)at;
 		link = v->config + at + 1;
 	}
