@@ -71,6 +71,9 @@ $(machine-tests:%=$(O)/tests/unit/%.o): \
 $(O)/tests/unit/test_prioset.o $(O)/tests/unit/test_eventmap.o: \
 	private cppflags += -iquote arch/arm64/gic
 $(O)/tests/unit/test_virtio.o: private cppflags += -iquote devices/virtio
+$(O)/tests/unit/test_vfio_config.o $(O)/tests/unit/test_vfio_pci.o \
+	$(O)/tests/fuzz/fuzz_vfio_config.o: \
+	private cppflags += -iquote devices/vfio
 $(O)/tests/unit/test_smmu.o $(O)/tests/unit/test_smmu_ste.o \
 	$(O)/tests/unit/test_smmu_cd.o: private cppflags += -iquote arch/arm64/smmu
 $(addprefix $(O)/tests/unit/,test_gic test_its test_smmu test_user_msi test_lent): \
