@@ -8,8 +8,11 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdarg.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define KEPT  PCI_DEVFN(5, 2)
 #define BAR   2
@@ -1152,12 +1155,442 @@ START_TEST(fire_while_aiming)
 }
 END_TEST
 
-UNIT_MAIN("msix", direct, capability, enabled, initial, table_access,
-	  table_access_refused, neighbours, sent, vector_mask, function_mask,
-	  pending_bits, message_changed_masked, message_changed_unmasked,
-	  address_alignment, disabled, bus_master, no_such_vector, no_msix,
-	  aimed_when_it_changes, aim_fails, aim_fails_in_turn, unmapped,
-	  all_vectors, reset, moved, open_fails, open_fails_on_a_full_bus,
-	  fini_twice, race_with_vector_mask, race_with_function_mask,
-	  race_with_new_message, race_with_enable, mask_is_tight,
-	  fire_while_aiming)
+/* --- hardware's --- */
+
+#define HW_CAP       0x50
+#define HW_TABLE_BAR 0
+#define HW_PBA_BAR   2
+#define HW_VECTORS   66
+#define HW_PLACE(i)  (BENCH_MEM64 + (i)*MIB)
+#define NO_ADDR      "0"
+
+/* What the hardware and the lines are told, in words: "on", "aim3", "v3+A7":
+ * vector 3 is open and its address is ADDR(7). */
+static struct hw {
+	struct msi_sink sink;
+	bool cannot_mask;
+	u64 pending[2];
+	char said[512];
+	int fds[HW_VECTORS];
+} hw;
+
+PRINTF_LIKE(1, 2) static void say(const char *fmt, ...)
+{
+	size_t len = strlen(hw.said);
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(hw.said + len, sizeof(hw.said) - len, fmt, ap);
+	va_end(ap);
+}
+
+static void expect_said(const char *what)
+{
+	ck_assert_str_eq(hw.said, what);
+	hw.said[0] = '\0';
+}
+
+static void hw_enable(void *dev, bool on)
+{
+	say(on ? "on " : "off ");
+}
+
+static bool hw_vector(void *dev, u32 v, int fd, bool open, u64 addr)
+{
+	ck_assert_uint_lt(v, HW_VECTORS);
+	ck_assert(hw.fds[v] == fd || hw.fds[v] < 0);
+	hw.fds[v] = fd;
+	if (addr)
+		say("v%u%cA%llu ", v, open ? '+' : '-',
+		    (unsigned long long)(addr - ADDR(0)) / 0x10000);
+	else
+		say("v%u%c" NO_ADDR " ", v, open ? '+' : '-');
+	return !hw.cannot_mask;
+}
+
+static u64 hw_pending(void *dev, u32 first)
+{
+	ck_assert(first % 64 == 0 && first < HW_VECTORS);
+	return hw.pending[first / 64];
+}
+
+static const struct pci_msix_hw hw_ops = { hw_enable, hw_vector, hw_pending };
+
+static int line_of(const struct msi_line *l)
+{
+	for (int v = 0; v < HW_VECTORS; v++)
+		if (hw.fds[v] == l->fd)
+			return v;
+	ck_abort_msg("no vector has the line");
+}
+
+static int hw_open(void *ctx, struct msi_line *l, struct err *e)
+{
+	return hw.sink.open(ctx, l, e);
+}
+
+static void hw_close(void *ctx, struct msi_line *l)
+{
+	hw.sink.close(ctx, l);
+}
+
+static int hw_aim(void *ctx, struct msi_line *l, u32 devid, u64 addr, u32 data)
+{
+	say("aim%d ", line_of(l));
+	return hw.sink.aim(ctx, l, devid, addr, data);
+}
+
+static void hw_rest(void *ctx, struct msi_line *l)
+{
+	say("rest%d ", line_of(l));
+	hw.sink.rest(ctx, l);
+}
+
+static struct msi_sink hw_sink(struct bench *b)
+{
+	hw.sink = sink_ops(&b->sink);
+	return (struct msi_sink) { .send = hw.sink.send,
+				   .open = hw_open,
+				   .close = hw_close,
+				   .aim = hw_aim,
+				   .rest = hw_rest,
+				   .direct = hw.sink.direct,
+				   .ctx = hw.sink.ctx };
+}
+
+/* A function that there is already: @nr vectors, table and pending bits in a
+ * BAR each. */
+static struct bench *bench_taken(u32 nr, bool sends,
+				 const struct pci_msix_hw *ops)
+{
+	const struct pci_msix_at at = { .cap = HW_CAP,
+					.nr = nr,
+					.table_bar = HW_TABLE_BAR,
+					.pba_bar = HW_PBA_BAR,
+					.table = TABLE,
+					.pba = PBA };
+	u8 config[PCI_CONFIG_SIZE] = { [PCI_STATUS] = PCI_STATUS_CAPS,
+				       [PCI_CAPS] = HW_CAP,
+				       [HW_CAP] = MSIX_CAP_ID,
+				       [HW_CAP + 2] = (u8)(nr - 1) };
+	u8 writable[PCI_CONFIG_SIZE] = { [PCI_COMMAND] = 6,
+					 [HW_CAP + 3] = 0xc0 };
+	struct bench *b = bench_init(1);
+	struct pci_function *f = bench_function(b, 0);
+	struct msi_sink sink;
+	struct err e = { 0 };
+
+	hw = (struct hw) { .cannot_mask = false };
+	memset(hw.fds, 0xff, sizeof(hw.fds));
+	b->sink.direct = sends;
+	sink = hw_sink(b);
+	pci_function_init_as(f, "taken", config, writable, &probe_ops,
+			     &b->probes[0]);
+	pci_add_bar(f, HW_TABLE_BAR, 64 * KIB, true, false);
+	pci_add_bar(f, HW_PBA_BAR, 64 * KIB, true, true);
+	ck_assert_msg(!pci_take_msix(f, &at, &sink, ops, &e), "%s", e.msg);
+	bench_add(b, 0, KEPT);
+	return b;
+}
+
+static void hw_place(struct bench *b)
+{
+	for (u32 i = 0; i <= HW_PBA_BAR; i += 2) {
+		config_wr(b, KEPT, PCI_BAR(i), 4, (u32)HW_PLACE(i));
+		config_wr(b, KEPT, PCI_BAR(i + 1), 4, (u32)(HW_PLACE(i) >> 32));
+	}
+	config_wr(b, KEPT, PCI_COMMAND, 2,
+		  (u32)(PCI_COMMAND_MSE | PCI_COMMAND_BME));
+}
+
+static struct bench *bench_hw(u32 nr)
+{
+	struct bench *b = bench_taken(nr, false, &hw_ops);
+
+	hw.said[0] = '\0';
+	hw_place(b);
+	hw.said[0] = '\0';
+	return b;
+}
+
+static gpa_t hw_entry(u32 v)
+{
+	return HW_PLACE(HW_TABLE_BAR) + TABLE + v * MSIX_ENTRY;
+}
+
+/* Message @m for vector @v, in two writes. */
+static void hw_write(struct bench *b, u32 v, u32 m, bool masked)
+{
+	mmio_write(&b->bus, hw_entry(v), 8, ADDR(m));
+	mmio_write(&b->bus, hw_entry(v) + 8, 8, DATA(m) | (u64)masked << 32);
+}
+
+static void hw_mask(struct bench *b, u32 v, bool masked)
+{
+	mmio_write(&b->bus, hw_entry(v) + MSIX_VECTOR, 4, masked);
+}
+
+/* As Linux does it. */
+static struct bench *bench_hw_running(u32 nr)
+{
+	struct bench *b = bench_hw(nr);
+
+	control(b, MSIX_CONTROL_ON | MSIX_CONTROL_MASK);
+	for (u32 v = 0; v < nr; v++)
+		hw_write(b, v, v, false);
+	control(b, MSIX_CONTROL_ON);
+	hw.said[0] = '\0';
+	return b;
+}
+
+/* The hardware sends vector @v: its message comes out of the line. */
+static void hw_send(u32 v)
+{
+	u64 one = 1;
+
+	ck_assert_int_eq(write(hw.fds[v], &one, sizeof(one)), sizeof(one));
+}
+
+/* Before anything else it knows all lines: it may need them all at once. */
+START_TEST(hw_knows_lines)
+{
+	struct bench *b = bench_taken(3, false, &hw_ops);
+
+	expect_said("v0-0 v1-0 v2-0 ");
+	ck_assert_uint_eq(b->sink.opened, 3);
+	for (u32 v = 0; v < 3; v++)
+		ck_assert_int_ge(hw.fds[v], 0);
+	bench_end(b);
+}
+END_TEST
+
+START_TEST(hw_order)
+{
+	struct bench *b = bench_hw(2);
+
+	/* What is written before it is on is told, too. */
+	hw_write(b, 1, 5, true);
+	expect_said("v1-A5 v1-A5 ");
+	control(b, MSIX_CONTROL_ON | MSIX_CONTROL_MASK);
+	expect_said("on v0-0 v1-A5 ");
+	hw_write(b, 0, 0, false);
+	expect_said("v0-A0 v0-A0 ");
+	hw_write(b, 1, 1, false);
+	expect_said("v1-A1 v1-A1 ");
+	/* A line is ready to take it before the hardware sends. */
+	control(b, MSIX_CONTROL_ON);
+	expect_said("aim0 v0+A0 aim1 v1+A1 ");
+	for (u32 v = 0; v < 2; v++) {
+		hw_send(v);
+		expect_own(b, v);
+	}
+
+	hw_mask(b, 0, true);
+	expect_said("v0-A0 ");
+	hw_mask(b, 0, false);
+	expect_said("v0+A0 ");
+	hw_send(0);
+	expect_own(b, 0);
+
+	/* Another message, masked; and another yet, not. */
+	hw_mask(b, 0, true);
+	hw_write(b, 0, 3, true);
+	expect_said("v0-A0 v0-A3 v0-A3 ");
+	hw_mask(b, 0, false);
+	expect_said("aim0 v0+A3 ");
+	mmio_write(&b->bus, hw_entry(0) + MSIX_DATA, 4, DATA(4));
+	expect_said("aim0 v0+A3 ");
+	hw_send(0);
+	expect(b, ADDR(3), DATA(4));
+	bench_end(b);
+}
+END_TEST
+
+/* Off: first all vectors, then the whole; then nothing comes of lines. The same
+ * messages are others when it is on again. */
+START_TEST(hw_disabled)
+{
+	struct bench *b = bench_hw_running(2);
+
+	hw_mask(b, 1, true);
+	expect_said("v1-A1 ");
+	control(b, 0);
+	expect_said("v0-A0 v1-A1 off rest0 rest1 ");
+	control(b, 0);
+	expect_said("v0-A0 v1-A1 ");
+	control(b, MSIX_CONTROL_ON);
+	expect_said("on aim0 v0+A0 v1-A1 ");
+	control(b, 0);
+	expect_said("v0-A0 v1-A1 off rest0 ");
+	bench_end(b);
+}
+END_TEST
+
+START_TEST(hw_bus_master)
+{
+	struct bench *b = bench_hw_running(2);
+
+	config_wr(b, KEPT, PCI_COMMAND, 2, (u32)PCI_COMMAND_MSE);
+	expect_said("v0-A0 v1-A1 ");
+	config_wr(b, KEPT, PCI_COMMAND, 2,
+		  (u32)(PCI_COMMAND_MSE | PCI_COMMAND_BME));
+	expect_said("v0+A0 v1+A1 ");
+	bench_end(b);
+}
+END_TEST
+
+START_TEST(hw_reset)
+{
+	struct bench *b = bench_hw_running(2);
+
+	pci_host_reset(b->host);
+	expect_said("v0-A0 v1-A1 off rest0 rest1 ");
+	hw_place(b);
+	expect_said("v0-0 v1-0 ");
+	for (u32 v = 0; v < 2; v++) {
+		ck_assert_uint_eq(mmio_read(&b->bus, hw_entry(v), 8), 0);
+		ck_assert_uint_eq(mmio_read(&b->bus, hw_entry(v) + 8, 8),
+				  1ull << 32);
+	}
+	control(b, MSIX_CONTROL_ON);
+	expect_said("on v0-0 v1-0 ");
+	pci_host_reset(b->host);
+	expect_said("v0-0 v1-0 off ");
+	bench_end(b);
+}
+END_TEST
+
+/* What cannot be masked goes on to send: the line keeps it meanwhile. */
+START_TEST(hw_that_cannot_mask)
+{
+	struct bench *b = bench_hw_running(2);
+
+	hw.cannot_mask = true;
+	hw_mask(b, 0, true);
+	expect_said("v0-A0 rest0 ");
+	hw_send(0);
+	hw_send(1);
+	expect_own(b, 1);
+	hw_mask(b, 0, true);
+	expect_said("v0-A0 ");
+	hw_mask(b, 0, false);
+	expect_said("aim0 v0+A0 ");
+	expect_own(b, 0);
+
+	/* With another message than before, too. */
+	control(b, MSIX_CONTROL_ON | MSIX_CONTROL_MASK);
+	expect_said("v0-A0 rest0 v1-A1 rest1 ");
+	hw_send(1);
+	expect_silence(b);
+	hw_write(b, 1, 6, false);
+	control(b, MSIX_CONTROL_ON);
+	expect_said("v1-A6 v1-A6 aim0 v0+A0 aim1 v1+A6 ");
+	expect_own(b, 6);
+	bench_end(b);
+}
+END_TEST
+
+/* Whoever sends for itself needs lines, be they ever so direct. */
+START_TEST(hw_direct)
+{
+	struct bench *b = bench_taken(2, true, &hw_ops);
+
+	ck_assert_uint_eq(b->sink.opened, 2);
+	hw_place(b);
+	control(b, MSIX_CONTROL_ON);
+	hw.said[0] = '\0';
+	hw_write(b, 1, 1, false);
+	expect_said("v1-A1 aim1 v1+A1 ");
+	hw_send(1);
+	expect_own(b, 1);
+	ck_assert_uint_eq(b->sink.sends, 0);
+	bench_end(b);
+}
+END_TEST
+
+/* Tried anew whenever the vector is looked at. */
+START_TEST(hw_aim_fails)
+{
+	struct bench *b = bench_hw(1);
+
+	b->sink.aims_fail = true;
+	control(b, MSIX_CONTROL_ON);
+	hw_write(b, 0, 0, false);
+	expect_said("on v0-0 v0-A0 aim0 v0+A0 ");
+	hw_mask(b, 0, true);
+	expect_said("v0-A0 ");
+	hw.cannot_mask = true;
+	hw_mask(b, 0, true);
+	expect_said("v0-A0 "); /* nothing to rest */
+	b->sink.aims_fail = false;
+	hw_mask(b, 0, false);
+	expect_said("aim0 v0+A0 ");
+	hw_send(0);
+	expect_own(b, 0);
+	bench_end(b);
+}
+END_TEST
+
+START_TEST(hw_pending_bits)
+{
+	struct bench *b = bench_hw_running(HW_VECTORS);
+	gpa_t at = HW_PLACE(HW_PBA_BAR) + PBA;
+
+	hw.pending[0] = 0x1122334455667788;
+	hw.pending[1] = 3;
+	ck_assert_uint_eq(mmio_read(&b->bus, at, 8), 0x1122334455667788);
+	ck_assert_uint_eq(mmio_read(&b->bus, at, 4), 0x55667788);
+	ck_assert_uint_eq(mmio_read(&b->bus, at + 4, 4), 0x11223344);
+	ck_assert_uint_eq(mmio_read(&b->bus, at + 8, 8), 3);
+	ck_assert_uint_eq(mmio_read(&b->bus, at + 12, 4), 0);
+	ck_assert_uint_eq(b->probes[0].accesses, 0);
+	expect_said("");
+	bench_end(b);
+}
+END_TEST
+
+static void check_device(struct bench *b, u32 bar, u64 off)
+{
+	u32 before = b->probes[0].accesses;
+
+	ck_assert_uint_eq(mmio_read(&b->bus, HW_PLACE(bar) + off, 8),
+			  probe_value(bar, off, 8));
+	ck_assert_uint_eq(b->probes[0].accesses, before + 1);
+	ck_assert_uint_eq(b->probes[0].last.bar, bar);
+}
+
+/* Each answers in its own BAR only; of hardware's and of emulated ones. */
+START_TEST(bars_of_their_own)
+{
+	for (int emulated = 0; emulated < 2; emulated++) {
+		struct bench *b =
+			bench_taken(3, false, emulated ? NULL : &hw_ops);
+
+		hw_place(b);
+		hw_write(b, 2, 2, true);
+		ck_assert_uint_eq(mmio_read(&b->bus, hw_entry(2), 8), ADDR(2));
+		ck_assert_uint_eq(mmio_read(&b->bus, HW_PLACE(HW_PBA_BAR) + PBA,
+					    8),
+				  0);
+		ck_assert_uint_eq(b->probes[0].accesses, 0);
+		check_device(b, HW_TABLE_BAR, PBA);
+		check_device(b, HW_PBA_BAR, TABLE + 2 * MSIX_ENTRY);
+		check_device(b, HW_TABLE_BAR, TABLE - 8);
+		check_device(b, HW_TABLE_BAR, TABLE + 3 * MSIX_ENTRY);
+		check_device(b, HW_PBA_BAR, PBA + 8);
+		bench_end(b);
+	}
+}
+END_TEST
+
+UNIT_MAIN("msix", hw_knows_lines, hw_order, hw_disabled, hw_bus_master,
+	  hw_reset, hw_that_cannot_mask, hw_direct, hw_aim_fails,
+	  hw_pending_bits, bars_of_their_own, direct, capability, enabled,
+	  initial, table_access, table_access_refused, neighbours, sent,
+	  vector_mask, function_mask, pending_bits, message_changed_masked,
+	  message_changed_unmasked, address_alignment, disabled, bus_master,
+	  no_such_vector, no_msix, aimed_when_it_changes, aim_fails,
+	  aim_fails_in_turn, unmapped, all_vectors, reset, moved, open_fails,
+	  open_fails_on_a_full_bus, fini_twice, race_with_vector_mask,
+	  race_with_function_mask, race_with_new_message, race_with_enable,
+	  mask_is_tight, fire_while_aiming)

@@ -60,20 +60,21 @@ struct message {
 
 struct sink_line {
 	int fd;
-	bool open, aimed;
+	bool open, aimed, resting;
 	struct message to;
 };
 
 /*
  * A message sink whose lines are eventfds that nobody reads until a line is
- * aimed anew, is closed, or the test asks what came.
+ * aimed anew, is closed, or the test asks what came. One that rests keeps what
+ * is written to it until it is aimed.
  */
 struct sink {
 	struct lock lock;
-	struct sink_line *lines; /* by id, never used again */
-	u32 nr;                  /* lines ever opened */
-	u32 opened, aims, sends; /* lines open now; calls */
-	u32 open_fails_at;       /* which open fails, counted down; 0: none */
+	struct sink_line *lines;        /* by id, never used again */
+	u32 nr;                         /* lines ever opened */
+	u32 opened, aims, sends, rests; /* lines open now; calls */
+	u32 open_fails_at; /* which open fails, counted down; 0: none */
 	u32 aim_fails_at;
 	bool aims_fail; /* all of them */
 	bool unmapped;  /* no message arrives that is sent by hand */
@@ -103,7 +104,7 @@ struct bar_access {
 /* A function that answers reads of a BAR with probe_value(). */
 struct probe {
 	struct pci_function f;
-	gpa_t at[PCI_BARS]; /* what it was told last */
+	gpa_t at[PCI_ROM + 1]; /* what it was told last */
 	u32 moves;
 	struct bar_access last;
 	u32 accesses;
