@@ -916,9 +916,267 @@ START_TEST(vcpus)
 }
 END_TEST
 
-UNIT_MAIN("pci", identity, enumeration, functions_of_a_device,
-	  command_and_status, no_capabilities, config_sizes,
-	  config_across_dwords, extended_space, masks, hooks, no_hooks,
-	  capabilities, capabilities_full, sizing, bar_by_bytes,
+/* --- functions that there are already --- */
+
+#define ROM    (64 * KIB)
+#define ASLEEP 0x44 /* a byte of the tests': not 0, the function sleeps */
+#define AGAIN  0x48 /* written, it is as at power-on */
+
+/* What reached extended space last. */
+static struct {
+	u32 reads, writes, off, len, val;
+} extended;
+
+static u32 extended_read(void *dev, u32 off, u32 len)
+{
+	ck_assert(off >= PCI_CONFIG_SIZE && off % len == 0 &&
+		  range_fits(off, len, PCI_ECAM_FUNCTION));
+	extended.reads++;
+	extended.off = off;
+	extended.len = len;
+	return (0xa0b0c0d0 + off) & (~0u >> (32 - 8 * len));
+}
+
+static void extended_write(void *dev, u32 off, u32 len, u32 val)
+{
+	ck_assert(off >= PCI_CONFIG_SIZE && off % len == 0 &&
+		  range_fits(off, len, PCI_ECAM_FUNCTION));
+	extended.writes++;
+	extended.off = off;
+	extended.len = len;
+	extended.val = val;
+}
+
+static void taken_written(void *dev, u32 off, u32 len)
+{
+	struct probe *p = dev;
+
+	if (off == ASLEEP)
+		pci_function_sleep(&p->f, p->f.config[ASLEEP]);
+	if (off == AGAIN)
+		pci_function_reset(&p->f);
+}
+
+/* A BAR of 32 bits, one of 64, a ROM; a capability at 0x40, and what is told
+ * to do something. */
+static struct bench *taken(void)
+{
+	static const u8 config[PCI_CONFIG_SIZE] = {
+		[0] = 0x86, [1] = 0x80, [2] = 0xc9,    [3] = 0x10,
+		[6] = 0x10, [8] = 1,    [11] = 2,      [0x34] = 0x40,
+		[0x40] = 9, [0x42] = 4, [0x43] = 0x5a, [0x60] = 0x77,
+	};
+	static const u8 writable[PCI_CONFIG_SIZE] = {
+		[4] = 6,
+		[0x43] = 0x0f,
+		[ASLEEP] = 0xff,
+		[AGAIN] = 0xff,
+	};
+	static struct pci_ops ops;
+	struct bench *b = bench_init(1);
+	struct probe *p = &b->probes[0];
+
+	ops = probe_ops;
+	ops.config_written = taken_written;
+	ops.extended_read = extended_read;
+	ops.extended_write = extended_write;
+	memset(&extended, 0, sizeof(extended));
+	pci_function_init_as(&p->f, "taken", config, writable, &ops, p);
+	pci_add_bar(&p->f, 0, 4 * KIB, false, false);
+	pci_add_bar(&p->f, 2, 64 * KIB, true, true);
+	pci_add_rom(&p->f, ROM);
+	bench_add(b, 0, KEPT);
+	return b;
+}
+
+START_TEST(taken_as_it_is)
+{
+	struct bench *b = taken();
+
+	for (int round = 0; round < 2; round++) {
+		ck_assert_uint_eq(config_rd(b, KEPT, PCI_VENDOR, 4),
+				  0x10c98086);
+		ck_assert_uint_eq(config_rd(b, KEPT, PCI_COMMAND, 4),
+				  0x00100000);
+		ck_assert_uint_eq(config_rd(b, KEPT, PCI_REVISION, 4),
+				  0x02000001);
+		ck_assert_uint_eq(config_find(b, KEPT, CAP_VENDOR), 0x40);
+		ck_assert_uint_eq(config_rd(b, KEPT, 0x40, 4), 0x5a040009);
+		ck_assert_uint_eq(config_rd(b, KEPT, PCI_BAR(2), 4), 0xc);
+		ck_assert_uint_eq(config_rd(b, KEPT, 0x60, 4), 0x77);
+
+		for (u32 off = 0; off < PCI_CONFIG_SIZE; off += 4)
+			if (off != ASLEEP && off != AGAIN)
+				config_wr(b, KEPT, off, 4, ~0u);
+		ck_assert_uint_eq(config_rd(b, KEPT, 0x40, 4), 0x5f040009);
+		ck_assert_uint_eq(config_rd(b, KEPT, 0x60, 4), 0x77);
+		ck_assert_uint_eq(config_rd(b, KEPT, PCI_COMMAND, 2), 6);
+		ck_assert_uint_eq(config_rd(b, KEPT, PCI_BAR(0), 4),
+				  0xfffff000);
+		pci_host_reset(b->host);
+	}
+	bench_fini(b);
+}
+END_TEST
+
+START_TEST(rom)
+{
+	struct bench *b = taken();
+	struct probe *p = &b->probes[0];
+	gpa_t at = BENCH_MEM32 + 0xf000;
+
+	hush();
+	ck_assert_uint_eq(config_rd(b, KEPT, PCI_ROM_REG, 4), 0);
+	config_wr(b, KEPT, PCI_ROM_REG, 4, 0xfffff800);
+	ck_assert_uint_eq(config_rd(b, KEPT, PCI_ROM_REG, 4), 0xffff0000);
+
+	/* It answers if its own bit and that of all memory say so. */
+	config_wr(b, KEPT, PCI_ROM_REG, 4, (u32)at);
+	config_wr(b, KEPT, PCI_COMMAND, 2, (u32)PCI_COMMAND_MSE);
+	check_nobody(b, at);
+	config_wr(b, KEPT, PCI_ROM_REG, 1, 1);
+	ck_assert_uint_eq(p->at[PCI_ROM], at);
+	ck_assert_uint_eq(config_rd(b, KEPT, PCI_ROM_REG, 4), at | 1);
+	check_answers(b, 0, PCI_ROM, at, 0);
+	check_answers(b, 0, PCI_ROM, at, ROM - 8);
+	check_nobody(b, at + ROM);
+	config_wr(b, KEPT, PCI_COMMAND, 2, 0);
+	check_nobody(b, at);
+	config_wr(b, KEPT, PCI_COMMAND, 2, (u32)PCI_COMMAND_MSE);
+	config_wr(b, KEPT, PCI_ROM_REG, 4, (u32)at);
+	check_nobody(b, at);
+	ck_assert_uint_eq(p->moves, 4);
+
+	config_wr(b, KEPT, PCI_ROM_REG, 4, (u32)at | 1);
+	pci_host_reset(b->host);
+	ck_assert_uint_eq(p->at[PCI_ROM], 0);
+	ck_assert_uint_eq(config_rd(b, KEPT, PCI_ROM_REG, 4), 0);
+	bench_fini(b);
+}
+END_TEST
+
+START_TEST(rom_sizes)
+{
+	static const struct {
+		u64 size;
+		u32 sized;
+	} cases[] = { { 2 * KIB, 0xfffff801 },
+		      { 128 * KIB, 0xfffe0001 },
+		      { 2 * GIB, 0x80000001 } };
+
+	for (u32 i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct pci_function *f;
+		struct bench *b = one(&f);
+
+		pci_add_rom(f, cases[i].size);
+		bench_add(b, 0, KEPT);
+		config_wr(b, KEPT, PCI_ROM_REG, 4, ~0u);
+		ck_assert_uint_eq(config_rd(b, KEPT, PCI_ROM_REG, 4),
+				  cases[i].sized);
+		bench_fini(b);
+	}
+}
+END_TEST
+
+START_TEST(extended_space_of_its_own)
+{
+	static const u32 cases[][2] = {
+		{ 0x100, 4 }, { 0x100, 1 }, { 0x103, 1 },
+		{ 0x102, 2 }, { 0xffc, 4 }, { 0xfff, 1 },
+	};
+	struct bench *b = taken();
+
+	for (u32 i = 0; i < ARRAY_SIZE(cases); i++) {
+		u32 off = cases[i][0], len = cases[i][1];
+		u32 mask = ~0u >> (32 - 8 * len);
+
+		ck_assert_uint_eq(config_rd(b, KEPT, off, len),
+				  (0xa0b0c0d0 + off) & mask);
+		ck_assert(extended.off == off && extended.len == len);
+		extended.len = 0;
+		config_wr(b, KEPT, off, len, 0x12345678 & mask);
+		ck_assert(extended.off == off && extended.len == len);
+		ck_assert_uint_eq(extended.val, 0x12345678 & mask);
+		ck_assert(extended.reads == i + 1 && extended.writes == i + 1);
+	}
+	config_rd(b, KEPT, 0xfc, 4);
+	config_wr(b, KEPT, 0xfc, 4, 0);
+	ck_assert_uint_eq(extended.reads, ARRAY_SIZE(cases));
+	ck_assert_uint_eq(extended.writes, ARRAY_SIZE(cases));
+	bench_fini(b);
+}
+END_TEST
+
+static void place_all(struct bench *b)
+{
+	set_bar(b, 0, BENCH_MEM32);
+	set_bar(b, 2, BENCH_MEM64);
+	config_wr(b, KEPT, PCI_ROM_REG, 4, (u32)BENCH_MEM32 + 0xf001);
+	config_wr(b, KEPT, PCI_COMMAND, 2,
+		  (u32)(PCI_COMMAND_MSE | PCI_COMMAND_BME));
+}
+
+/* Asleep, no BAR answers, wherever it is put; the rest is as it was. */
+START_TEST(sleeping)
+{
+	struct bench *b = taken();
+	struct probe *p = &b->probes[0];
+
+	hush();
+	place_all(b);
+	ck_assert_uint_eq(p->moves, 3);
+	config_wr(b, KEPT, ASLEEP, 1, 3);
+	ck_assert_uint_eq(p->moves, 6);
+	ck_assert_uint_eq(p->at[0] | p->at[2] | p->at[PCI_ROM], 0);
+	check_nobody(b, BENCH_MEM32);
+	check_nobody(b, BENCH_MEM64);
+	check_nobody(b, BENCH_MEM32 + 0xf000);
+
+	set_bar(b, 0, BENCH_MEM32 + 4 * KIB);
+	config_wr(b, KEPT, PCI_COMMAND, 2, 0);
+	config_wr(b, KEPT, PCI_COMMAND, 2, (u32)PCI_COMMAND_MSE);
+	ck_assert_uint_eq(p->moves, 6);
+	check_nobody(b, BENCH_MEM32 + 4 * KIB);
+	ck_assert_uint_eq(config_rd(b, KEPT, PCI_BAR(0), 4),
+			  BENCH_MEM32 + 4 * KIB);
+
+	config_wr(b, KEPT, ASLEEP, 1, 0);
+	ck_assert_uint_eq(p->moves, 9);
+	check_answers(b, 0, 0, BENCH_MEM32 + 4 * KIB, 0);
+	check_answers(b, 0, 2, BENCH_MEM64, 0x100);
+	check_answers(b, 0, PCI_ROM, BENCH_MEM32 + 0xf000, 8);
+	bench_fini(b);
+}
+END_TEST
+
+/* As the guest resets it, not the host. */
+START_TEST(reset_by_the_guest)
+{
+	struct bench *b = taken();
+	struct probe *p = &b->probes[0];
+
+	hush();
+	place_all(b);
+	config_wr(b, KEPT, 0x43, 1, 0xff);
+	ck_assert(pci_bus_master(&p->f));
+	config_wr(b, KEPT, AGAIN, 1, 1);
+	ck_assert_uint_eq(config_rd(b, KEPT, 0x43, 1), 0x5a);
+	ck_assert_uint_eq(config_rd(b, KEPT, AGAIN, 1), 0);
+	ck_assert_uint_eq(config_rd(b, KEPT, PCI_COMMAND, 2), 0);
+	ck_assert_uint_eq(config_rd(b, KEPT, PCI_BAR(0), 4), 0);
+	ck_assert_uint_eq(p->at[0] | p->at[2] | p->at[PCI_ROM], 0);
+	ck_assert(!pci_bus_master(&p->f));
+	check_nobody(b, BENCH_MEM32);
+	place_all(b);
+	check_answers(b, 0, 0, BENCH_MEM32, 0);
+	bench_fini(b);
+}
+END_TEST
+
+UNIT_MAIN("pci", taken_as_it_is, rom, rom_sizes, extended_space_of_its_own,
+	  sleeping, reset_by_the_guest, identity, enumeration,
+	  functions_of_a_device, command_and_status, no_capabilities,
+	  config_sizes, config_across_dwords, extended_space, masks, hooks,
+	  no_hooks, capabilities, capabilities_full, sizing, bar_by_bytes,
 	  memory_space_enable, moved_while_enabled, places, overlap,
 	  bar_alignment, reset, full_bus, create_refused, one_window, vcpus)
