@@ -129,7 +129,7 @@ static const struct row rows[] = {
 		     { 0x134, 12, PASSED } } },
 	{ .name = "all that is hidden",
 	  .first = 0x48,
-	  .caps = { { 0x48, 0x05, 0x60 },
+	  .caps = { { 0x48, 0x07, 0x60 },
 		    { 0x60, 0x08, 0x70 },
 		    { 0x70, 0x14, 0x80 },
 		    { 0x80, 0xff, 0x90 },
@@ -239,7 +239,7 @@ static const struct row rows[] = {
 	  .pm = 0x80 },
 	{ .name = "chains of one that are loops",
 	  .first = 0x40,
-	  .caps = { { 0x40, 0x05, 0x40 } },
+	  .caps = { { 0x40, 0x07, 0x40 } },
 	  .extended = { { 0x100, 0x01, 0x100 } } },
 	{ .name = "chains that lead into headers, by odd ways",
 	  .first = 0x43, /* the low two bits are reserved */
