@@ -254,7 +254,7 @@ static void capabilities(struct vfio_view *v, const u8 *raw)
 	msix = has_msix(&c, raw);
 	for (u32 i = 0; i < c.nr; i++) {
 		u32 at = c.at[i], end = end_of(&c, at);
-		const struct rule *r = find(rules, ARRAY_SIZE(rules), raw[at]);
+		const struct rule *r = rule_for(&c, raw, at);
 
 		for (u32 j = at; j < end; j++) {
 			v->passed[j] = false;

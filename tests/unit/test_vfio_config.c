@@ -497,4 +497,58 @@ START_TEST(lengths)
 }
 END_TEST
 
-UNIT_MAIN("vfio_config", views, no_list, nothing, lengths)
+/* Without MSI-X: what of MSI the device can, off, and for the guest to write.
+ */
+START_TEST(msi_alone)
+{
+	static const struct {
+		u16 control;
+		u32 next;       /* where the capability behind it begins */
+		u16 shows;      /* 0: nothing */
+		u32 data, mask; /* where they are; 0: nowhere */
+		u32 vectors;    /* that the mask has */
+	} msi[] = {
+		{ 0x0000, 0x4c, 0x0000, 8, 0, 0 },
+		{ 0x0080, 0x50, 0x0080, 12, 0, 0 },
+		{ 0x01ff, 0x58, 0x0180, 12, 16, 1 }, /* 7: reserved */
+		{ 0x018b, 0x58, 0x018a, 12, 16, 32 },
+		{ 0x0103, 0x54, 0x0102, 8, 12, 2 },
+		/* Cut short. */
+		{ 0x0000, 0x48, 0, 0, 0, 0 },
+		{ 0x0080, 0x4c, 0, 0, 0, 0 },
+		{ 0x0102, 0x50, 0, 0, 0, 0 },
+		{ 0x0182, 0x54, 0, 0, 0, 0 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(msi); i++) {
+		struct row r = { .first = 0x40,
+				 .caps = { { 0x40, 0x05, msi[i].next },
+					   { msi[i].next, 0x07, 0 } } };
+		const u8 *w = view.writable + 0x40;
+
+		make_raw(&r);
+		field_put(raw + 0x42, 2, msi[i].control);
+		vfio_view_init(&view, raw);
+		ck_assert_uint_eq(view.msi, msi[i].data ? 0x40 : 0);
+		ck_assert_uint_eq(view.config[0x34], view.msi);
+		ck_assert_uint_eq(field_get(view.config + 0x42, 2),
+				  msi[i].shows);
+		for (u32 at = 0x44; at < 0x60; at++)
+			ck_assert_uint_eq(view.config[at], 0);
+		for (u32 at = 0x40; at < msi[i].next; at++)
+			ck_assert(!view.passed[at]);
+		ck_assert_uint_eq(field_get(w + 2, 2), view.msi ? 0x71 : 0);
+		if (!view.msi)
+			continue;
+		ck_assert_uint_eq(field_get(w + 4, 4), 0xfffffffc);
+		if (msi[i].data == 12)
+			ck_assert_uint_eq(field_get(w + 8, 4), 0xffffffff);
+		ck_assert_uint_eq(field_get(w + msi[i].data, 2), 0xffff);
+		if (msi[i].mask)
+			ck_assert_uint_eq(field_get(w + msi[i].mask, 4),
+					  GENMASK(msi[i].vectors - 1, 0));
+	}
+}
+END_TEST
+
+UNIT_MAIN("vfio_config", msi_alone, views, no_list, nothing, lengths)
