@@ -87,5 +87,7 @@ bool test_flr(const char *arg);
 bool test_iommu(const char *arg);
 bool test_doorbells(const char *arg);
 bool test_unmap(const char *arg);
+bool test_smmu_off(const char *arg);
+bool test_mkfs(const char *arg);
 
 #endif

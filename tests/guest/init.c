@@ -114,11 +114,17 @@ static bool test_hello(const char *arg)
 	return true;
 }
 
-/* A guest does not remember its earlier boots, so it asks. */
+static bool run_test(char *text);
+
+/* A guest does not remember its earlier boots, so it asks; after the test that
+ * @arg is, if it is one. */
 static bool test_reboot(const char *arg)
 {
-	char answer[16] = "";
+	char answer[16] = "", first[64];
 
+	snprintf(first, sizeof(first), "%s", arg);
+	if (*first && !run_test(first))
+		return false;
 	say("reboot: shall I?");
 	if (!fgets(answer, sizeof(answer), stdin))
 		return wrong("no answer: %s", strerror(errno));
@@ -194,6 +200,8 @@ static const struct {
 	{ "iommu", test_iommu },
 	{ "doorbells", test_doorbells }, /* of this driver's device */
 	{ "unmap", test_unmap },         /* a device's doorbell */
+	{ "smmu-off", test_smmu_off },   /* and on, N times */
+	{ "mkfs", test_mkfs },           /* and a file of N MiB */
 };
 
 static void mount_all(void)
@@ -209,23 +217,15 @@ static void mount_all(void)
 	}
 }
 
-/* What the command line asks for, as NAME and ARGUMENT. */
-static void chosen_test(char *buf, size_t size, char **arg)
+/* NAME[,ARGUMENT]; what is left in @text is the name. */
+static bool run_test(char *text)
 {
-	*arg = "";
-	if (!kernel_word("belfry.test=", buf, size)) {
-		strcpy(buf, "hello");
-		return;
-	}
-	*arg = buf + strcspn(buf, ",");
-	if (**arg)
-		*(*arg)++ = '\0';
-}
+	char *arg = text + strcspn(text, ",");
 
-static bool run_test(const char *name, const char *arg)
-{
+	if (*arg)
+		*arg++ = '\0';
 	for (size_t i = 0; i < ARRAY_SIZE(tests); i++)
-		if (!strcmp(tests[i].name, name))
+		if (!strcmp(tests[i].name, text))
 			return tests[i].run(arg);
 	return wrong("there is no such test");
 }
@@ -255,13 +255,15 @@ static bool leave_root(void)
 int main(void)
 {
 	bool on_disk = !access("/proc/self", F_OK), ok;
-	char name[4096], *arg;
+	char name[4096];
 
 	ok = on_disk || start();
-	chosen_test(name, sizeof(name), &arg);
-	ok = ok && run_test(name, arg);
+	if (!kernel_word("belfry.test=", name, sizeof(name)))
+		strcpy(name, "hello");
+	ok = ok && run_test(name);
 	if (on_disk)
 		ok = leave_root() && ok;
+	name[strcspn(name, ",")] = '\0';
 	say("%s: %s", name, ok ? "ok" : "FAILED");
 	/* A power-off does not wait for what the UART has not sent. */
 	tcdrain(STDOUT_FILENO);

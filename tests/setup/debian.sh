@@ -181,6 +181,31 @@ deb_unpack()
 	rm -rf "$tmp"
 }
 
+# needed FILE: the libraries that an ELF file names.
+needed()
+{
+	LC_ALL=C readelf -d "$1" | sed -n 's/.*(NEEDED).*\[\(.*\)\]$/\1/p'
+}
+
+# copy_libraries ROOT PROGRAM DIR: into DIR, of the packages unpacked in ROOT, the
+# libraries that PROGRAM loads, following who needs whom.
+copy_libraries()
+{
+	local todo lib file
+
+	mkdir -p "$3"
+	mapfile -t todo < <(needed "$2")
+	while ((${#todo[@]})); do
+		lib=${todo[0]}
+		todo=("${todo[@]:1}")
+		[[ ! -e $3/$lib ]] || continue
+		file=$(find "$1" -name "$lib" | head -n 1)
+		[[ $file ]] || die "${2##*/} needs $lib, which no package of its has"
+		cp -L "$file" "$3/$lib"
+		mapfile -t -O "${#todo[@]}" todo < <(needed "$file")
+	done
+}
+
 # cached DIR COMMAND...: DIR, made by COMMAND if it is not there. COMMAND gets
 # the name of a fresh directory to fill; it appears as DIR once it is complete,
 # and goes away if that fails.
