@@ -59,6 +59,16 @@ struct msi_sink vfio_irqs_sink(struct vfio_irqs *q)
 
 /* --- vectors --- */
 
+/* @kept: the entry of vector @v took what was written. */
+static void look_at(struct vfio_irqs *q, u32 v, bool kept)
+{
+	if (!kept)
+		guest_fault(
+			&q->refused,
+			"vector %u: the device does not keep the address 0x%llx in its MSI-X table",
+			v, (unsigned long long)q->vectors[v].wanted);
+}
+
 /* What the hardware is to do with vector @v; while it sleeps it is only noted.
  */
 static void set(struct vfio_irqs *q, u32 v, bool open, u64 addr)
@@ -70,26 +80,28 @@ static void set(struct vfio_irqs *q, u32 v, bool open, u64 addr)
 		d->wanted = addr;
 		return;
 	}
-	if (!doorbell_set(&q->bell, d, open, addr))
-		guest_fault(
-			&q->refused,
-			"vector %u: the device does not keep the address 0x%llx in its MSI-X table",
-			v, (unsigned long long)addr);
+	look_at(q, v, doorbell_set(&q->bell, d, open, addr));
 }
 
-/* [@v, @v + @nr) have just been armed. */
+/* The kernel has just written its own message there. */
+static void again(struct vfio_irqs *q, u32 v)
+{
+	look_at(q, v, doorbell_again(&q->bell, &q->vectors[v]));
+}
+
+/* [@v, @v + @nr) have just been armed. What is wanted of them is known. */
 static void look(struct vfio_irqs *q, u32 v, u32 nr)
 {
 	for (u32 i = v; i < v + nr; i++) {
 		struct doorbell_vector *d = &q->vectors[i];
 
-		if (doorbell_armed(&q->bell, d))
-			continue;
-		guest_fault(
-			&q->refused,
-			"vector %u: the host maps its ITS at 0x%llx, the guest's is at 0x%llx: no message can arrive",
-			i, (unsigned long long)d->kernel,
-			(unsigned long long)q->bell.translater);
+		if (!doorbell_armed(&q->bell, d))
+			guest_fault(
+				&q->refused,
+				"vector %u: the host maps its ITS at 0x%llx, the guest's is at 0x%llx: no message can arrive",
+				i, (unsigned long long)d->kernel,
+				(unsigned long long)q->bell.translater);
+		again(q, i);
 	}
 }
 
@@ -114,9 +126,9 @@ bool vfio_irqs_vector(struct vfio_irqs *q, u32 v, int fd, bool open, u64 addr)
 
 	lock_take(&q->lock);
 	q->fds[v] = fd;
+	set(q, v, open, addr);
 	if (q->on && addr && !q->asleep && !q->vectors[v].armed)
 		arm(q, v);
-	set(q, v, open, addr);
 	lock_drop(&q->lock);
 	return masks;
 }
@@ -175,7 +187,7 @@ void vfio_irqs_sleep(struct vfio_irqs *q, bool asleep)
 
 		if (q->on && d->wanted && !d->armed)
 			arm(q, i);
-		(void)doorbell_again(&q->bell, d);
+		again(q, i);
 	}
 	lock_drop(&q->lock);
 }
