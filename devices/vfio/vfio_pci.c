@@ -132,11 +132,22 @@ static void extended_write(void *dev, u32 off, u32 len, u32 val)
 
 /* --- what some of it means --- */
 
+/* By its own word: it may be slow, or not there any more. */
+static bool is_asleep(struct vfio_pci *d)
+{
+	u32 pm = d->view.pm;
+
+	return pm && config_get(d, pm + PM_CONTROL, 2) & PM_STATE;
+}
+
+/* What cannot be reset is woken at the least. */
 static void reset_hardware(struct vfio_pci *d)
 {
 	struct err e;
 
 	put_command(d, 0);
+	if (d->f.asleep)
+		config_put(d, d->view.pm + PM_CONTROL, 2, 0);
 	if (!d->can_reset || vfio_reset(d->dev, &e))
 		guest_fault(&d->faults, "%s",
 			    d->can_reset ? e.msg : "it cannot be reset");
@@ -151,21 +162,20 @@ static void reset_function(struct vfio_pci *d)
 		vfio_msi_follow(&d->msi);
 	vfio_irqs_sleep(&d->irqs, true);
 	reset_hardware(d);
-	vfio_irqs_sleep(&d->irqs, false);
+	pci_function_sleep(&d->f, is_asleep(d));
+	vfio_irqs_sleep(&d->irqs, d->f.asleep);
 }
 
-/* Asleep, no page of it can be touched: before it is told to, and until after
- * it was told otherwise. */
-static void change_power(struct vfio_pci *d, u32 at)
+/* Asleep, no page of it can be touched: before it is told to, and until it says
+ * that it is not. */
+static void change_power(struct vfio_pci *d, u32 at, u32 len)
 {
-	bool sleeps = field_get(d->f.config + at, 2) & PM_STATE;
-
-	if (sleeps) {
+	if (field_get(d->f.config + at, 2) & PM_STATE) {
 		pci_function_sleep(&d->f, true);
 		vfio_irqs_sleep(&d->irqs, true);
 	}
-	config_put(d, at, 2, field_get(d->f.config + at, 2));
-	if (!sleeps && d->f.asleep) {
+	config_put(d, at, len, field_get(d->f.config + at, len));
+	if (d->f.asleep && !is_asleep(d)) {
 		vfio_irqs_sleep(&d->irqs, false);
 		pci_function_sleep(&d->f, false);
 	}
@@ -200,7 +210,7 @@ static void config_written(void *dev, u32 off, u32 len)
 	if (off < COMMAND + 2 && off + len > COMMAND)
 		put_command(d, field_get(d->f.config + COMMAND, 2));
 	if (v->pm && covers(off, len, v->pm + PM_CONTROL))
-		change_power(d, v->pm + PM_CONTROL);
+		change_power(d, v->pm + PM_CONTROL, MIN(len, 2));
 	else
 		write_passed(d, d->f.config + off, off, len);
 	if (d->msi.dev && off + len > d->msi.cap)
@@ -527,8 +537,8 @@ void vfio_pci_reset(struct vfio_pci *d)
 {
 	vfio_irqs_sleep(&d->irqs, true);
 	reset_hardware(d);
-	d->f.asleep = false;
-	vfio_irqs_sleep(&d->irqs, false);
+	d->f.asleep = is_asleep(d);
+	vfio_irqs_sleep(&d->irqs, d->f.asleep);
 }
 
 enum doorbell_mode vfio_pci_doorbell(const struct vfio_pci *d)
