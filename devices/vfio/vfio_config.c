@@ -34,7 +34,6 @@
 #define EXTENDED_DVSEC  0x0023
 
 #define EXP_FLAGS       2
-#define EXP_DEVCAP      4
 #define EXP_DEVCAP2     0x24
 #define EXP_TYPE        GENMASK(7, 4)
 #define EXP_TYPE_RC_END 9

@@ -194,6 +194,19 @@ static bool asked(struct vfio_pci *d, u32 cap, u32 at, u8 bits, u32 off,
 	return true;
 }
 
+/* A bit that a device without FLR ignores. */
+static bool asked_reset(struct vfio_pci *d, u32 off, u32 len)
+{
+	const struct vfio_view *v = &d->view;
+	bool exp =
+		asked(d, v->exp, EXP_DEVCTL + 1, EXP_DEVCTL_FLR >> 8, off, len);
+	bool af = asked(d, v->af, AF_CONTROL, AF_FLR, off, len);
+
+	return (exp && field_get(v->config + v->exp + EXP_DEVCAP, 4) &
+			       EXP_DEVCAP_FLR) ||
+	       (af && v->config[v->af + AF_CAP] & AF_CAP_FLR);
+}
+
 static bool covers(u32 off, u32 len, u32 at)
 {
 	return off <= at && at < off + len;
@@ -203,9 +216,7 @@ static void config_written(void *dev, u32 off, u32 len)
 {
 	struct vfio_pci *d = dev;
 	const struct vfio_view *v = &d->view;
-	bool reset = asked(d, v->exp, EXP_DEVCTL + 1, EXP_DEVCTL_FLR >> 8, off,
-			   len) ||
-		     asked(d, v->af, AF_CONTROL, AF_FLR, off, len);
+	bool reset = asked_reset(d, off, len);
 
 	if (off < COMMAND + 2 && off + len > COMMAND)
 		put_command(d, field_get(d->f.config + COMMAND, 2));
@@ -336,23 +347,29 @@ static int read_config(struct vfio_pci *d, u8 raw[static CONFIG_SIZE],
 	return 0;
 }
 
+static bool can_be(u64 size, bool wide)
+{
+	return size >= 16 && !(size & (size - 1)) && (wide || size <= 2 * GIB);
+}
+
 /* Memory BARs of sizes that there can be; I/O is not for arm64 guests. */
 static void add_bars(struct vfio_pci *d, const u8 *raw)
 {
+	u64 rom = d->bars[PCI_ROM].region.size;
+
 	for (u32 i = 0; i < PCI_BARS; i++) {
 		u64 size = d->bars[i].region.size;
 		u8 kind = raw[0x10 + 4 * i];
 		bool wide = (kind & 7) == 4 && i + 1 < PCI_BARS;
 
-		if (!(kind & 1) && size >= 16 && !(size & (size - 1)) &&
-		    (wide || size <= 2 * GIB))
+		if (!(kind & 1) && can_be(size, wide))
 			pci_add_bar(&d->f, i, size, wide, kind & 8);
 		else
 			d->bars[i].region.size = 0;
 		i += wide;
 	}
-	if (d->bars[PCI_ROM].region.size >= 2 * KIB)
-		pci_add_rom(&d->f, d->bars[PCI_ROM].region.size);
+	if (rom >= 2 * KIB && can_be(rom, false))
+		pci_add_rom(&d->f, rom);
 }
 
 static int find_msix(const struct vfio_pci *d, struct pci_msix_at *at,
@@ -463,6 +480,16 @@ static int make_bars(struct vfio_pci *d, const u8 *raw, struct err *e)
 	return err;
 }
 
+/* The host says that there is none, whatever the device does. */
+static void hide_flr(struct vfio_view *v)
+{
+	if (v->exp)
+		v->config[v->exp + EXP_DEVCAP + 3] &=
+			(u8) ~(EXP_DEVCAP_FLR >> 24);
+	if (v->af)
+		v->config[v->af + AF_CAP] &= (u8)~AF_CAP_FLR;
+}
+
 static int build(struct vfio_pci *d, const struct vfio_pci_setup *s,
 		 struct err *e)
 {
@@ -478,6 +505,8 @@ static int build(struct vfio_pci *d, const struct vfio_pci_setup *s,
 	if (err)
 		return err;
 	d->can_reset = info.reset;
+	if (!d->can_reset)
+		hide_flr(&d->view);
 	put_command(d, 0);
 	pci_function_init_as(&d->f, s->name, d->view.config, d->view.writable,
 			     &ops, d);

@@ -15,13 +15,17 @@
 #define COMMAND_SERR     BIT(8)
 #define COMMAND_INTX_OFF BIT(10)
 
-/* PCI Express capability, Device Control. */
+/* PCI Express capability, Device Capabilities and Control. */
+#define EXP_DEVCAP     4
+#define EXP_DEVCAP_FLR BIT(28)
 #define EXP_DEVCTL     8
 #define EXP_DEVCTL_FLR BIT(15)
 /* Power management, its control. */
 #define PM_CONTROL 4
 #define PM_STATE   GENMASK(1, 0)
 /* Advanced Features (PCI ECN): conventional PCI's FLR. */
+#define AF_CAP     3
+#define AF_CAP_FLR BIT(1)
 #define AF_CONTROL 4
 #define AF_FLR     BIT(0)
 
