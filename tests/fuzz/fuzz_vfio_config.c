@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define CAP_PM   0x01
+#define CAP_MSI  0x05
 #define CAP_EXP  0x10
 #define CAP_MSIX 0x11
 #define CAP_AF   0x13
@@ -57,8 +58,8 @@ static void find_owners(struct model *m)
 
 static bool allowed(u32 id)
 {
-	return id == CAP_PM || id == 0x03 || id == 0x09 || id == 0x0d ||
-	       id == CAP_EXP || id == CAP_MSIX || id == CAP_AF;
+	return id == CAP_PM || id == 0x03 || id == CAP_MSI || id == 0x09 ||
+	       id == 0x0d || id == CAP_EXP || id == CAP_MSIX || id == CAP_AF;
 }
 
 /* One of these there is once. */
@@ -66,6 +67,7 @@ static void check_place(const struct vfio_view *v, u32 id, u32 at)
 {
 	assert(id != CAP_PM || v->pm == at);
 	assert(id != CAP_EXP || v->exp == at);
+	assert(id != CAP_MSI || (v->msi == at && !v->msix));
 	assert(id != CAP_MSIX || v->msix == at);
 	assert(id != CAP_AF || v->af == at);
 }
@@ -85,6 +87,7 @@ static void check_chain(struct model *m, const struct vfio_view *v,
 	}
 	assert(!v->pm || m->shown[v->pm]);
 	assert(!v->exp || m->shown[v->exp]);
+	assert(!v->msi || m->shown[v->msi]);
 	assert(!v->msix || m->shown[v->msix]);
 	assert(!v->af || m->shown[v->af]);
 }
@@ -149,7 +152,45 @@ static void check_passed(const struct model *m, const struct vfio_view *v,
 	}
 }
 
-static void check_writable(const struct vfio_view *v)
+/* Of MSI's the guest writes all but what says how it is made. */
+static u8 msi_writable(const u8 *cap, u32 off)
+{
+	u32 control = (u32)field_get(cap + 2, 2), nr = control >> 1 & 7;
+	u32 data = control & 0x80 ? 12 : 8;
+
+	if (off == 2)
+		return 0x71;
+	if (off >= 4 && off < data)
+		return off == 4 ? 0xfc : 0xff;
+	if (off == data || off == data + 1)
+		return 0xff;
+	if (!(control & 0x100) || off < data + 4 || off >= data + 8)
+		return 0;
+	nr = nr > 5 ? 1 : 1 << nr;
+	return (u8)((BIT(nr) - 1) >> 8 * (off - data - 4));
+}
+
+static u8 msi_shown(const u8 *cap, u32 off)
+{
+	if (off == 2)
+		return cap[2] & ((cap[2] & 0xc) == 0xc ? 0x80 : 0x8e);
+	return off == 3 ? cap[3] & 1 : 0;
+}
+
+static void check_msi(const struct model *m, const struct vfio_view *v,
+		      const u8 *raw)
+{
+	u32 at = v->msi;
+
+	for (u32 i = at + 2; at && i < PCI_CONFIG_SIZE; i++) {
+		if (m->owner[i] != at)
+			break;
+		assert(v->writable[i] == msi_writable(raw + at, i - at));
+		assert(v->config[i] == msi_shown(raw + at, i - at));
+	}
+}
+
+static void check_writable(const struct model *m, const struct vfio_view *v)
 {
 	static const u8 header[0x40] = {
 		[0x04] = 0x46, [0x05] = 0x05, [0x0c] = 0xff,
@@ -159,6 +200,8 @@ static void check_writable(const struct vfio_view *v)
 	for (u32 i = 0; i < PCI_CONFIG_SIZE; i++) {
 		if (i < 0x40)
 			assert(v->writable[i] == header[i]);
+		else if (v->msi && m->owner[i] == v->msi)
+			assert(!v->passed[i]);
 		else if (v->msix && i == v->msix + 3)
 			assert(v->writable[i] == 0xc0);
 		else
@@ -180,7 +223,8 @@ static void check_bytes(const struct model *m, const struct vfio_view *v,
 		if (at >= 0x100 || (!at && i >= 0x100))
 			assert(off < 4 || i - 0x100 < 4);
 		else if (at)
-			assert(off == 1 || i == v->msix + 3 || i == v->exp + 2);
+			assert(off == 1 || i == v->msix + 3 ||
+			       i == v->exp + 2 || at == v->msi);
 		else
 			assert(i == 0x34 || i == 0x06);
 	}
@@ -205,7 +249,8 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	check_chain(&m, &v, raw);
 	check_extended(&m, &v, raw);
 	check_passed(&m, &v, raw);
-	check_writable(&v);
+	check_msi(&m, &v, raw);
+	check_writable(&m, &v);
 	check_bytes(&m, &v, raw);
 	return 0;
 }
