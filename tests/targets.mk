@@ -105,9 +105,10 @@ $(O)/tests/unit/test_blk: private ldflags += $(blk-calls:%=-Wl,--wrap=%)
 # It is named here for it to come before the other one in $(fakes).
 vfio-calls = ioctl open close mmap pread pwrite
 vfio-tests = $(addprefix $(O)/tests/unit/,test_iommufd test_vfio test_doctor \
-	     test_lent)
+	     test_lent test_vfio_pci)
 $(vfio-tests): $(O)/tests/unit/fakes/vfio_kernel.o
 $(vfio-tests): private ldflags += $(vfio-calls:%=-Wl,--wrap=%)
+$(O)/tests/unit/test_vfio_pci: private ldflags += -Wl,--wrap=calloc
 $(O)/tests/unit/test_doctor.o: private cppflags += -iquote src/ctl
 $(O)/tests/unit/test_doctor: private ldflags += \
 	-Wl,--wrap=access,--wrap=klogctl

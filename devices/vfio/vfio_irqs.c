@@ -268,7 +268,7 @@ int vfio_irqs_init(struct vfio_irqs *q, const struct vfio_pci_setup *s, u32 nr,
 			       have.count, nr);
 	q->resizable = have.resizable;
 	q->vectors = calloc(nr, sizeof(*q->vectors));
-	q->fds = malloc(nr * sizeof(*q->fds));
+	q->fds = calloc(nr, sizeof(*q->fds));
 	if (!q->vectors || !q->fds)
 		return err_set(e, -ENOMEM, "out of memory");
 	for (u32 i = 0; i < nr; i++) {

@@ -126,6 +126,8 @@ PRINTF_LIKE(1, 2) static int call(const char *fmt, ...)
 	len = vsnprintf(line, KERNEL_LINE, fmt, ap);
 	va_end(ap);
 	ck_assert_int_lt(len, KERNEL_LINE);
+	if (vfio_kernel.untold_reads && !strncmp(fmt, "pread", 5))
+		vfio_kernel.lines--;
 	vfio_kernel.calls++;
 	if (!vfio_kernel.fail_at || vfio_kernel.calls < vfio_kernel.fail_at ||
 	    vfio_kernel.calls >= vfio_kernel.fail_at + vfio_kernel.fail_for)
@@ -579,6 +581,23 @@ static int iommu_ioctl(int fd, unsigned long nr, u8 *arg)
 #define REGION_SHIFT 40
 #define BAR_SIZE     0x4000
 
+/* The one area is said if it is not all. */
+static void region_of(u8 *arg, u64 index)
+{
+	u64 size = vfio_kernel.device->region[index].size;
+	u64 mapped = vfio_kernel.device->region[index].mapped;
+	const u32 area[] = { 1 | 1 << 16, 0, 1, 0, 0, 0, (u32)mapped, 0 };
+
+	ck_assert_uint_lt(index, KERNEL_REGIONS);
+	put(arg, 16, 8, size);
+	put(arg, 4, 4, size ? mapped ? 7 : 3 : 0);
+	if (!mapped || mapped == size)
+		return;
+	put(arg, 4, 4, 15);
+	put(arg, 12, 4, 32);
+	memcpy(arg + 32, area, sizeof(area));
+}
+
 /* BAR 0 cannot be mapped, 2 can, 4 has the MSI-X table and can; config. */
 static void region_info(u8 *arg)
 {
@@ -589,6 +608,10 @@ static void region_info(u8 *arg)
 	u32 needed = 32 + MAX(len, index == 4 ? 0 : vfio_kernel.caps_needed);
 
 	put(arg, 24, 8, index << REGION_SHIFT);
+	if (vfio_kernel.device) {
+		region_of(arg, index);
+		return;
+	}
 	if (index == 7 || (index < 6 && !(index & 1))) {
 		put(arg, 16, 8, index == 7 ? 4096 : BAR_SIZE);
 		put(arg, 4, 4, index == 2 || index == 4 ? 7 : 3);
@@ -609,11 +632,12 @@ static void irq_info(u8 *arg)
 {
 	static const u32 count[] = { 1, 0, 10, 1, 1 };
 	static const u32 flags[] = { 7, 9, 1, 9, 9 };
+	const struct vfio_kernel_device *d = vfio_kernel.device;
 	u64 index = get(arg, 8, 4);
 
-	ck_assert_uint_lt(index, ARRAY_SIZE(count));
-	put(arg, 4, 4, flags[index]);
-	put(arg, 12, 4, count[index]);
+	ck_assert_uint_lt(index, KERNEL_IRQS);
+	put(arg, 4, 4, d ? d->irq[index].flags : flags[index]);
+	put(arg, 12, 4, d ? d->irq[index].count : count[index]);
 }
 
 static int hot_reset_info(u8 *arg)
@@ -647,12 +671,36 @@ static int attached(int fd, u32 id)
 	return 0;
 }
 
+/* Bit 0 of the flags: without data. */
+static int set_irqs(const u8 *arg)
+{
+	const struct vfio_kernel_device *d = vfio_kernel.device;
+	u32 nr = get(arg, 4, 4) & 4 ? (u32)get(arg, 16, 4) : 0;
+	int fds[2048];
+
+	ck_assert_uint_le(nr, ARRAY_SIZE(fds));
+	memcpy(fds, arg + 20, nr * sizeof(*fds));
+	if (d && d->set_irqs && !vfio_kernel.irqs_result)
+		d->set_irqs((u32)get(arg, 8, 4), (u32)get(arg, 12, 4), fds, nr);
+	return vfio_kernel.irqs_result;
+}
+
+static int reset(void)
+{
+	if (call("RESET"))
+		return -1;
+	if (vfio_kernel.device && vfio_kernel.device->reset)
+		vfio_kernel.device->reset();
+	return 0;
+}
+
 static int device_answer(int fd, unsigned long nr, u8 *arg)
 {
 	switch (nr) {
 	case 0x3b6b:
 		ck_assert_uint_ge(get(arg, 0, 4), 20);
-		put(arg, 4, 4, 3);
+		put(arg, 4, 4,
+		    vfio_kernel.device ? vfio_kernel.device->flags : 3);
 		put(arg, 8, 4, 9);
 		put(arg, 12, 4, 5);
 		break;
@@ -664,7 +712,7 @@ static int device_answer(int fd, unsigned long nr, u8 *arg)
 		irq_info(arg);
 		break;
 	case 0x3b6e:
-		return vfio_kernel.irqs_result;
+		return set_irqs(arg);
 	case 0x3b70:
 		return hot_reset_info(arg);
 	case 0x3b76:
@@ -699,7 +747,7 @@ static int device_ioctl(int fd, unsigned long nr, u8 *arg)
 	size_t len = 0;
 
 	if (nr == 0x3b6f)
-		return call("RESET");
+		return reset();
 	check_layout(r, arg);
 	add_fields(r, arg, text, &len);
 	if (nr == 0x3b6e)
@@ -763,12 +811,30 @@ static const char *place(off_t off)
 	return text;
 }
 
+void *vfio_kernel_region(int device, u32 region, size_t len)
+{
+	void *at = __real_mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED,
+			       device, (off_t)region << REGION_SHIFT);
+
+	ck_assert_ptr_ne(at, MAP_FAILED);
+	return at;
+}
+
 void *__wrap_mmap(void *at, size_t len, int prot, int flags, int fd, off_t off)
 {
-	if (kind_of(fd) == DEVICE && call("mmap %s len 0x%zx prot %d flags %d",
-					  place(off), len, prot, flags))
+	u32 region = (u32)((u64)off >> REGION_SHIFT);
+	void *p;
+
+	if (kind_of(fd) != DEVICE)
+		return __real_mmap(at, len, prot, flags, fd, off);
+	if (call("mmap %s len 0x%zx prot %d flags %d", place(off), len, prot,
+		 flags))
 		return MAP_FAILED;
-	return __real_mmap(at, len, prot, flags, fd, off);
+	p = __real_mmap(at, len, prot, flags, fd, off);
+	ck_assert_uint_lt(region, KERNEL_REGIONS);
+	vfio_kernel.mapped[region].at = p;
+	vfio_kernel.mapped[region].len = len;
+	return p;
 }
 
 ssize_t __wrap_pread(int fd, void *buf, size_t len, off_t off)
@@ -782,11 +848,17 @@ ssize_t __wrap_pread(int fd, void *buf, size_t len, off_t off)
 
 ssize_t __wrap_pwrite(int fd, const void *buf, size_t len, off_t off)
 {
+	const struct vfio_kernel_device *d = vfio_kernel.device;
+	ssize_t done;
+
 	if (kind_of(fd) != DEVICE)
 		return __real_pwrite(fd, buf, len, off);
 	if (call("pwrite %s len %zu", place(off), len))
 		return -1;
-	return __real_pwrite(fd, buf, len - vfio_kernel.cut, off);
+	done = __real_pwrite(fd, buf, len - vfio_kernel.cut, off);
+	if (d && d->config_written && (u64)off >> REGION_SHIFT == 7)
+		d->config_written((u32)off);
+	return done;
 }
 
 int __wrap_close(int fd)

@@ -12,14 +12,36 @@
 
 #include <belfry/base.h>
 
-#define KERNEL_LINES 256
-#define KERNEL_LINE  256
+#define KERNEL_LINES   256
+#define KERNEL_LINE    256
+
+#define KERNEL_REGIONS 8
+#define KERNEL_IRQS    5
+
+/* A device, where the one that the kernel has does not do. */
+struct vfio_kernel_device {
+	u32 flags; /* VFIO_DEVICE_GET_INFO: 1 can be reset, 2 PCI */
+	struct {
+		u64 size;
+		u64 mapped; /* so much of it, from its beginning */
+	} region[KERNEL_REGIONS];
+	struct {
+		u32 count, flags;
+	} irq[KERNEL_IRQS];
+	/* VFIO_DEVICE_SET_IRQS, VFIO_DEVICE_RESET and a write to config space
+	 * were done. */
+	void (*set_irqs)(u32 index, u32 start, const int *fds, u32 nr);
+	void (*reset)(void);
+	void (*config_written)(u32 off);
+};
 
 struct vfio_kernel {
 	/* To be set before a call. */
-	int fail_at;   /* the how many'th call does, from 1 */
-	int fail_for;  /* and so many are they; 1 */
-	int fail_with; /* errno */
+	const struct vfio_kernel_device *device; /* NULL: its own */
+	bool untold_reads; /* of regions are not written down */
+	int fail_at;       /* the how many'th call does, from 1 */
+	int fail_for;      /* and so many are they; 1 */
+	int fail_with;     /* errno */
 	/* IOMMU_GET_HW_INFO says so; IDR0 is another for the device of that
 	 * number. */
 	u32 hw_type, hw_flags, hw_other;
@@ -54,6 +76,11 @@ struct vfio_kernel {
 	char line[KERNEL_LINES][KERNEL_LINE]; /* every call, as text */
 	int lines;
 	int queue_fd; /* of the last IOMMU_VEVENTQ_ALLOC; -1: none yet */
+	/* Where regions were mapped last. */
+	struct {
+		void *at;
+		size_t len;
+	} mapped[KERNEL_REGIONS];
 };
 
 extern struct vfio_kernel vfio_kernel;
@@ -69,6 +96,9 @@ int vfio_kernel_held(void);
 int vfio_kernel_objects(void);
 /* What is attached to the device of that descriptor; 0: nothing. */
 u32 vfio_kernel_attached(int device);
+
+/* What is in a region of that device's, to be unmapped. */
+void *vfio_kernel_region(int device, u32 region, size_t len);
 
 /* The lines written down from *@at on are those listed up to NULL. */
 void vfio_kernel_expect(int *at, ...);
