@@ -89,19 +89,24 @@ static void rest(struct vfio_msi *m, u32 v)
 	m->aimed[v] = false;
 }
 
-/* A vector's data is the guest's with its number in the low bits. */
+/* A vector's data is the guest's with its number in the low bits. A line that
+ * is aimed well is left alone: to aim costs the host much. */
 static void aim(struct vfio_msi *m, const u8 *cap, u32 v)
 {
 	u32 data = (u32)field_get(cap + data_at(cap), 2) & ~(m->nr - 1);
 
+	data |= v;
+	if (m->aimed[v] && m->data[v] == data)
+		return;
+	m->data[v] = data;
 	m->aimed[v] = !m->sink.aim(m->sink.ctx, &m->line[v], m->f->devfn,
-				   m->translater, data | v);
+				   m->translater, data);
 	if (!m->aimed[v])
 		guest_fault(&m->refused,
 			    "vector %u: the host refuses its route", v);
 }
 
-static void switch_off(struct vfio_msi *m)
+void vfio_msi_off(struct vfio_msi *m)
 {
 	struct err e;
 
@@ -134,7 +139,7 @@ void vfio_msi_follow(struct vfio_msi *m)
 
 	nr = control & CONTROL_ENABLE ? MIN(nr, m->max) : 0;
 	if (m->nr != nr) {
-		switch_off(m);
+		vfio_msi_off(m);
 		if (nr)
 			switch_on(m, nr);
 	}
@@ -173,6 +178,11 @@ int vfio_msi_init(struct vfio_msi *m, const struct vfio_pci_setup *s,
 
 	if (err)
 		return err;
+	if (!have.count)
+		return err_set(
+			e, -ENOTSUP,
+			"device %s: the host's VFIO offers none of its MSI vectors",
+			s->dev->name);
 	if (s->strict && s->mode == DOORBELL_MODE_DIRECT)
 		return err_set(
 			e, -ENOTSUP,
@@ -198,7 +208,7 @@ void vfio_msi_fini(struct vfio_msi *m)
 {
 	if (!m->dev)
 		return;
-	switch_off(m);
+	vfio_msi_off(m);
 	for (u32 v = 0; v < m->max; v++)
 		m->sink.close(m->sink.ctx, &m->line[v]);
 }

@@ -564,6 +564,7 @@ struct pci_function *vfio_pci_function(struct vfio_pci *d)
 
 void vfio_pci_reset(struct vfio_pci *d)
 {
+	vfio_msi_off(&d->msi);
 	vfio_irqs_sleep(&d->irqs, true);
 	reset_hardware(d);
 	d->f.asleep = is_asleep(d);

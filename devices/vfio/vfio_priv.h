@@ -115,6 +115,7 @@ struct vfio_msi {
 	u32 nr; /* vectors that are on */
 	struct msi_line line[VFIO_MSI_MAX];
 	bool aimed[VFIO_MSI_MAX];
+	u32 data[VFIO_MSI_MAX]; /* what at, if so */
 	struct guest_faults refused;
 };
 
@@ -122,6 +123,8 @@ struct vfio_msi {
 MUST_CHECK int vfio_msi_init(struct vfio_msi *m, const struct vfio_pci_setup *s,
 			     struct pci_function *f, u32 cap, struct err *e);
 void vfio_msi_fini(struct vfio_msi *m);
+/* It sends nothing until the guest switches it on. */
+void vfio_msi_off(struct vfio_msi *m);
 /* The guest has written to it, or it was reset; and is about to read it. */
 void vfio_msi_follow(struct vfio_msi *m);
 void vfio_msi_show_pending(struct vfio_msi *m);

@@ -43,8 +43,8 @@
 #define PM   0x40u
 #define AF   0x58u
 #define MSIX 0x70u
-#define MSI  0x90u
 #define EXP  0xa0u
+#define MSI  0xc0u
 #define DSN  0x140u
 #define VSEC 0x150u
 
@@ -1274,6 +1274,158 @@ START_TEST(machine_reset_asleep)
 }
 END_TEST
 
+/* --- MSI --- */
+
+#define MSI_ON    BIT(0)
+#define MSI_NR(x) ((x) << 4) /* 2^x are on */
+#define MSI_DATA  (MSI + 12)
+#define MSI_MASK  (MSI + 16)
+#define MSI_BITS  (MSI + 20)
+
+/* Eight vectors that can be masked, and no MSI-X. */
+static void init_msi(void)
+{
+	init();
+	put_cap(AF, 0x13, MSI);
+	put_cap(MSI, 0x05, EXP);
+	field_put(w.config + MSI + 2, 2, 3 << 1 | BIT(7) | BIT(8));
+	w.device.irq[VFIO_MSI].count = 8;
+	memset(w.msi, 0xff, sizeof(w.msi));
+}
+
+static void running_msi(void)
+{
+	make();
+	place();
+	set_cfg(MSI + 4, 4, (u32)ADDR(0));
+	set_cfg(MSI + 8, 4, 0);
+	set_cfg(MSI_DATA, 2, 0x5643);
+	vfio_kernel_forget();
+	set_cfg(MSI + 2, 2, (u32)(MSI_ON | MSI_NR(2)));
+}
+
+static void send_msi(u32 v)
+{
+	u64 one = 1;
+
+	ck_assert_int_ge(w.msi[v], 0);
+	ck_assert_int_eq(write(w.msi[v], &one, 8), 8);
+}
+
+static void expect_message(u32 data)
+{
+	struct message m;
+
+	ck_assert_uint_eq(sink_take(&w.b->sink, &m, 1), 1);
+	ck_assert(m.devid == DEVFN && m.addr == DOORBELL && m.data == data);
+}
+
+START_TEST(msi)
+{
+	init_msi();
+	running_msi();
+	EXPECT_CALLS("SET_IRQS flags 0x24 index 0x1 start 0x0 count 0x4");
+	ck_assert_int_eq(vfio_pci_doorbell(w.p), DOORBELL_MODE_RMR);
+	ck_assert_uint_eq(status().vectors, 8);
+	ck_assert_uint_eq(status().armed, 4);
+	for (u32 v = 0; v < 4; v++) {
+		send_msi(v);
+		expect_message(0x5640 + v);
+	}
+
+	/* Lines are aimed when there is cause to. */
+	ck_assert_uint_eq(w.b->sink.aims, 4);
+	set_cfg(EXP + 8, 2, 0x2810);
+	set_cfg(MSI_MASK, 4, 0);
+	ck_assert_uint_eq(w.b->sink.aims, 4);
+	set_cfg(MSI_DATA, 2, 0x0080);
+	send_msi(3);
+	expect_message(0x83);
+	vfio_kernel_forget();
+
+	set_cfg(MSI + 2, 2, MSI_ON);
+	EXPECT_CALLS("SET_IRQS flags 0x21 index 0x1 start 0x0 count 0x0",
+		     "SET_IRQS flags 0x24 index 0x1 start 0x0 count 0x1");
+	send_msi(0);
+	expect_message(0x80);
+	set_cfg(MSI + 2, 2, 0);
+	EXPECT_CALLS("SET_IRQS flags 0x21 index 0x1 start 0x0 count 0x0");
+	set_cfg(MSI + 2, 2, 0);
+	EXPECT_CALLS();
+	/* More than there are is all. */
+	set_cfg(MSI + 2, 2, (u32)(MSI_ON | MSI_NR(7)));
+	EXPECT_CALLS("SET_IRQS flags 0x24 index 0x1 start 0x0 count 0x8");
+	ck_assert_uint_eq(status().faults, 0);
+	fini();
+}
+END_TEST
+
+START_TEST(msi_masked)
+{
+	init_msi();
+	running_msi();
+	set_cfg(MSI_MASK, 4, 0x2);
+	send_msi(1);
+	send_msi(2);
+	expect_message(0x5642);
+	ck_assert_uint_eq(cfg(MSI_BITS, 4), 0x2);
+	set_cfg(MSI_DATA, 2, 0x1230);
+	set_cfg(MSI_MASK, 4, 0x4);
+	expect_message(0x1231);
+	ck_assert_uint_eq(cfg(MSI_BITS, 4), 0);
+	fini();
+}
+END_TEST
+
+START_TEST(msi_reset)
+{
+	for (int machine = 0; machine < 2; machine++) {
+		init_msi();
+		running_msi();
+		if (machine)
+			reset_machine();
+		else
+			set_cfg(EXP + 8, 2, 0x8000);
+		ck_assert_int_eq(w.msi[0], -1);
+		ck_assert_uint_eq(status().armed, 0);
+		ck_assert_uint_eq(w.b->sink.rests, 4);
+		ck_assert_uint_eq(cfg(MSI + 2, 2), 0x186);
+		set_cfg(MSI + 2, 2, MSI_ON);
+		send_msi(0);
+		expect_message(0);
+		fini();
+	}
+}
+END_TEST
+
+START_TEST(msi_refused)
+{
+	init_msi();
+	w.setup.strict = true;
+	cannot(-ENOTSUP, "MSI without MSI-X");
+	init_msi();
+	w.device.irq[VFIO_MSI].count = 0;
+	cannot(-ENOTSUP, "none of its MSI vectors");
+
+	/* Only later: the guest's vectors stay off, or are had when tried anew.
+	 */
+	init_msi();
+	hush();
+	vfio_kernel.irqs_result = 0;
+	make();
+	place();
+	vfio_kernel.irqs_result = 1;
+	set_cfg(MSI + 2, 2, MSI_ON);
+	ck_assert_uint_eq(status().armed, 0);
+	ck_assert_uint_eq(status().faults, 1);
+	vfio_kernel.irqs_result = 0;
+	set_cfg(MSI + 2, 2, MSI_ON);
+	ck_assert_uint_eq(status().armed, 1);
+	ck_assert_uint_eq(status().faults, 1);
+	fini();
+}
+END_TEST
+
 /* --- what the host says --- */
 
 static void stop(struct loop_op *op, int result)
@@ -1386,6 +1538,23 @@ START_TEST(every_line_may_fail)
 }
 END_TEST
 
+START_TEST(every_line_of_msi_may_fail)
+{
+	int failed = 0;
+
+	init_msi();
+	for (u32 n = 1; n <= 8; n++) {
+		vfio_kernel_forget();
+		w.b->sink.open_fails_at = n;
+		ck_assert(!try(&failed));
+		ck_assert_int_eq(w.e.code, -ENOSPC);
+	}
+	ck_assert(try(&failed));
+	w.p = NULL;
+	fini();
+}
+END_TEST
+
 START_TEST(memory_may_run_out)
 {
 	int failed = 0;
@@ -1405,11 +1574,12 @@ START_TEST(memory_may_run_out)
 }
 END_TEST
 
-UNIT_MAIN("vfio_pci", made, guest_sees, windows, by_access, access_refused,
-	  less_than_a_page, mapped_in_part, rom, vectors, vector_status,
-	  all_at_once, armed_late, pending_bits, no_table, doorbells, strictly,
-	  strays, refused, config_passed, command, flr, no_flr, flr_that_fails,
-	  machine_reset, sleeps, switched_while_asleep, does_not_sleep,
-	  does_not_wake, control_by_bytes, reset_asleep, machine_reset_asleep,
-	  events, no_events, every_call_may_fail, every_line_may_fail,
-	  memory_may_run_out)
+UNIT_MAIN("vfio_pci", msi, msi_masked, msi_reset, msi_refused, made, guest_sees,
+	  windows, by_access, access_refused, less_than_a_page, mapped_in_part,
+	  rom, vectors, vector_status, all_at_once, armed_late, pending_bits,
+	  no_table, doorbells, strictly, strays, refused, config_passed,
+	  command, flr, no_flr, flr_that_fails, machine_reset, sleeps,
+	  switched_while_asleep, does_not_sleep, does_not_wake,
+	  control_by_bytes, reset_asleep, machine_reset_asleep, events,
+	  no_events, every_call_may_fail, every_line_may_fail,
+	  every_line_of_msi_may_fail, memory_may_run_out)
