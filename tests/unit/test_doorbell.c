@@ -13,8 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define GUEST 0x08000040ull /* its GITS_TRANSLATER; the kernel's, if it fits \
-			     */
+#define GUEST 0x08000040ull /* its GITS_TRANSLATER */
 #define OTHER 0x08001040ull /* another ITS' slot */
 #define A     0x123456780040ull
 #define B     0x0fffe0040ull
