@@ -9,6 +9,11 @@ demo: setup
 	$(Q)$(MAKE) --no-print-directory O=$(O) arm64 guest
 	$(Q)O=$(O) tests/demo
 
+## make demo-passthrough  an igb behind the guest's own SMMU, its interrupts shown
+demo-passthrough: setup
+	$(Q)$(MAKE) --no-print-directory O=$(O) arm64 guest
+	$(Q)O=$(O) tests/demo-passthrough
+
 ## make check             every test; make check-all: the wide matrices too
 check:
 	$(Q)O=$(O) tests/check
@@ -167,5 +172,5 @@ hunt: $(hunters)
 lint:
 	$(Q)CC='$(CC)' tests/lint/run
 
-.PHONY: setup demo check check-all boot-check guest guest-files bench
+.PHONY: setup demo demo-passthrough check check-all boot-check guest guest-files bench
 .PHONY: unit fuzz-replay fuzz hunt lint
