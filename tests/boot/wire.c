@@ -189,8 +189,10 @@ static int bound(int type, u16 port)
 {
 	struct sockaddr_in6 any = { .sin6_family = AF_INET6,
 				    .sin6_port = htons(port) };
-	int sock = socket(AF_INET6, type | SOCK_CLOEXEC, 0);
+	int sock = socket(AF_INET6, type | SOCK_CLOEXEC, 0), on = 1;
 
+	/* The last case's connections may linger. */
+	setsockopt(sock, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 	check(!bind(sock, (struct sockaddr *)&any, sizeof(any)), "bind");
 	if (type == SOCK_STREAM)
 		check(!listen(sock, 16), "listen");
