@@ -42,7 +42,8 @@ static void make_pieces(struct vfio_bar *b, const struct bar_hole *holes,
 		u64 off = b->region.area[i].off;
 		u64 len = b->region.area[i].size;
 
-		add_piece(b, ALIGN_UP(off, page), ALIGN_DOWN(off + len, page));
+		if (b->host[i])
+			add_piece(b, off, ALIGN_DOWN(off + len, page));
 	}
 	for (u32 i = 0; i < nr; i++)
 		for (u32 j = 0, n = b->nr; j < n; j++)
@@ -51,26 +52,28 @@ static void make_pieces(struct vfio_bar *b, const struct bar_hole *holes,
 
 /* Whole pages: of a BAR that is smaller the kernel gives the page, if nobody
  * else is on it. */
+static u64 mapped_len(const struct vfio_bar *b, u32 area)
+{
+	return ALIGN_UP(b->region.area[area].size, page_size());
+}
+
 static int map(struct vfio_bar *b, const struct vfio_device *dev, struct err *e)
 {
-	u64 last = 0;
+	int err = 0;
 
-	for (u32 i = 0; i < b->region.areas; i++)
-		last = MAX(last,
-			   b->region.area[i].off + b->region.area[i].size);
-	b->len = ALIGN_UP(last, page_size());
-	return vfio_map(dev, &b->region, 0, b->len, &b->host, e);
+	for (u32 i = 0; !err && i < b->region.areas; i++)
+		if (IS_ALIGNED(b->region.area[i].off, page_size()))
+			err = vfio_map(dev, &b->region, b->region.area[i].off,
+				       mapped_len(b, i), &b->host[i], e);
+	return err;
 }
 
 int vfio_bar_map(struct vfio_bar *b, const struct vfio_device *dev,
 		 const struct bar_hole *holes, u32 nr, const struct windows *w,
 		 struct err *e)
 {
-	int err;
+	int err = map(b, dev, e);
 
-	if (!b->region.areas || b->region.area[0].off)
-		return 0;
-	err = map(b, dev, e);
 	if (err)
 		return err;
 	make_pieces(b, holes, nr);
@@ -81,9 +84,23 @@ int vfio_bar_map(struct vfio_bar *b, const struct vfio_device *dev,
 
 void vfio_bar_unmap(struct vfio_bar *b)
 {
-	if (b->host)
-		vfio_unmap(b->host, b->len);
-	b->host = NULL;
+	for (u32 i = 0; i < b->region.areas; i++) {
+		if (b->host[i])
+			vfio_unmap(b->host[i], mapped_len(b, i));
+		b->host[i] = NULL;
+	}
+}
+
+void *vfio_bar_at(const struct vfio_bar *b, u64 off, u64 len)
+{
+	for (u32 i = 0; i < b->region.areas; i++) {
+		u64 from = b->region.area[i].off;
+
+		if (b->host[i] && off >= from &&
+		    range_fits(off - from, len, b->region.area[i].size))
+			return (char *)b->host[i] + (off - from);
+	}
+	return NULL;
 }
 
 /* Where the host refuses, as where the guest puts one BAR upon another, we
@@ -97,6 +114,6 @@ void vfio_bar_move(struct vfio_bar *b, gpa_t at, const struct windows *w)
 			w->hide(w->ctx, p->window);
 		p->shown = at && p->len && IS_ALIGNED(at, page_size()) &&
 			   !w->show(w->ctx, p->window, at + p->off, p->len,
-				    (char *)b->host + p->off);
+				    vfio_bar_at(b, p->off, p->len));
 	}
 }

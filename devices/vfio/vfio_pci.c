@@ -425,15 +425,8 @@ static int map_bars(struct vfio_pci *d, const struct pci_msix_at *at,
 static volatile u8 *table_of(const struct vfio_pci *d,
 			     const struct pci_msix_at *at)
 {
-	const struct vfio_bar *b = &d->bars[at->table_bar];
-	u64 len = (u64)at->nr * DOORBELL_ENTRY;
-
-	for (u32 i = 0; b->host && i < b->region.areas; i++)
-		if (at->table >= b->region.area[i].off &&
-		    range_fits(at->table - b->region.area[i].off, len,
-			       b->region.area[i].size))
-			return (volatile u8 *)b->host + at->table;
-	return NULL;
+	return vfio_bar_at(&d->bars[at->table_bar], at->table,
+			   (u64)at->nr * DOORBELL_ENTRY);
 }
 
 static int make_msix(struct vfio_pci *d, const struct vfio_pci_setup *s,

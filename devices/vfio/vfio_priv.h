@@ -142,8 +142,7 @@ struct bar_piece {
 
 struct vfio_bar {
 	struct vfio_region region;
-	void *host; /* NULL: not mapped */
-	u64 len;    /* that is */
+	void *host[VFIO_AREAS_MAX]; /* of each area; NULL: not mapped */
 	u32 nr;
 	struct bar_piece piece[BAR_PIECES_MAX];
 };
@@ -158,6 +157,8 @@ MUST_CHECK int vfio_bar_map(struct vfio_bar *b, const struct vfio_device *dev,
 			    const struct bar_hole *holes, u32 nr,
 			    const struct windows *w, struct err *e);
 void vfio_bar_unmap(struct vfio_bar *b);
+/* Where [@off, @off + @len) is mapped, or NULL. */
+void *vfio_bar_at(const struct vfio_bar *b, u64 off, u64 len);
 /* It answers at @at, or nowhere (0). */
 void vfio_bar_move(struct vfio_bar *b, gpa_t at, const struct windows *w);
 

@@ -626,6 +626,31 @@ START_TEST(mapped_in_part)
 }
 END_TEST
 
+/* There may be more behind what cannot be. */
+START_TEST(mapped_with_a_gap)
+{
+	int held = vfio_kernel_held();
+
+	init();
+	w.device.region[0].mapped = PAGE;
+	w.device.region[0].again = 3 * PAGE;
+	w.device.region[4].mapped = TABLE - PAGE;
+	w.device.region[4].again = TABLE;
+	make();
+	place();
+	ck_assert_int_eq(vfio_pci_doorbell(w.p), DOORBELL_MODE_DIRECT);
+	ck_assert_ptr_nonnull(reach(BAR0 + PAGE - 1));
+	check_by_access(0, BAR0, PAGE);
+	check_by_access(0, BAR0, 3 * PAGE - 8);
+	field_put(w.bar[0] + 3 * PAGE + 8, 8, 0x1234);
+	ck_assert_uint_eq(field_get(reach(BAR0 + 3 * PAGE + 8), 8), 0x1234);
+	check_by_access(4, BAR4, TABLE - 8);
+	check_by_access(4, BAR4, TABLE + 16 * VECTORS);
+	fini();
+	ck_assert_int_eq(vfio_kernel_held(), held);
+}
+END_TEST
+
 START_TEST(rom)
 {
 	init();
@@ -1576,10 +1601,10 @@ END_TEST
 
 UNIT_MAIN("vfio_pci", msi, msi_masked, msi_reset, msi_refused, made, guest_sees,
 	  windows, by_access, access_refused, less_than_a_page, mapped_in_part,
-	  rom, vectors, vector_status, all_at_once, armed_late, pending_bits,
-	  no_table, doorbells, strictly, strays, refused, config_passed,
-	  command, flr, no_flr, flr_that_fails, machine_reset, sleeps,
-	  switched_while_asleep, does_not_sleep, does_not_wake,
-	  control_by_bytes, reset_asleep, machine_reset_asleep, events,
-	  no_events, every_call_may_fail, every_line_may_fail,
+	  mapped_with_a_gap, rom, vectors, vector_status, all_at_once,
+	  armed_late, pending_bits, no_table, doorbells, strictly, strays,
+	  refused, config_passed, command, flr, no_flr, flr_that_fails,
+	  machine_reset, sleeps, switched_while_asleep, does_not_sleep,
+	  does_not_wake, control_by_bytes, reset_asleep, machine_reset_asleep,
+	  events, no_events, every_call_may_fail, every_line_may_fail,
 	  every_line_of_msi_may_fail, memory_may_run_out)

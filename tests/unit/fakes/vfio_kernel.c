@@ -581,12 +581,17 @@ static int iommu_ioctl(int fd, unsigned long nr, u8 *arg)
 #define REGION_SHIFT 40
 #define BAR_SIZE     0x4000
 
-/* The one area is said if it is not all. */
+/* Areas are said if they are not all. */
 static void region_of(u8 *arg, u64 index)
 {
 	u64 size = vfio_kernel.device->region[index].size;
 	u64 mapped = vfio_kernel.device->region[index].mapped;
-	const u32 area[] = { 1 | 1 << 16, 0, 1, 0, 0, 0, (u32)mapped, 0 };
+	u64 again = vfio_kernel.device->region[index].again;
+	u32 words = again ? 12 : 8;
+	const u32 area[] = {
+		1 | 1 << 16, 0, again ? 2 : 1,       0, 0, 0, (u32)mapped, 0,
+		(u32)again,  0, (u32)(size - again), 0,
+	};
 
 	ck_assert_uint_lt(index, KERNEL_REGIONS);
 	put(arg, 16, 8, size);
@@ -595,7 +600,8 @@ static void region_of(u8 *arg, u64 index)
 		return;
 	put(arg, 4, 4, 15);
 	put(arg, 12, 4, 32);
-	memcpy(arg + 32, area, sizeof(area));
+	put(arg, 0, 4, MAX(get(arg, 0, 4), 32 + 4 * words));
+	memcpy(arg + 32, area, 4ull * words);
 }
 
 /* BAR 0 cannot be mapped, 2 can, 4 has the MSI-X table and can; config. */

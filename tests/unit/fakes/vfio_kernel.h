@@ -23,7 +23,8 @@ struct vfio_kernel_device {
 	u32 flags; /* VFIO_DEVICE_GET_INFO: 1 can be reset, 2 PCI */
 	struct {
 		u64 size;
-		u64 mapped; /* so much of it, from its beginning */
+		u64 mapped; /* so much of it, from its beginning, */
+		u64 again;  /* and from here to its end; 0: no more */
 	} region[KERNEL_REGIONS];
 	struct {
 		u32 count, flags;
