@@ -95,7 +95,8 @@ $(O)/tests/unit/test_ctl: private ldflags += -Wl,--wrap=plan_find \
 	-Wl,--wrap=tap_check,--wrap=tap_check_fds,--wrap=vfio_check
 
 # The host is what the test says, with what makes its devices reachable.
-$(O)/tests/unit/test_plan: private ldflags += -Wl,--wrap=vfio_check
+$(O)/tests/unit/test_plan: private ldflags += \
+	-Wl,--wrap=vfio_check,--wrap=iommufd_check_fd
 
 # So are a host's failures, where they are only counted.
 $(O)/tests/unit/test_devices: private ldflags += \

@@ -90,6 +90,7 @@ enum config_doorbell {
 
 struct config_vfio {
 	char *host, *place; /* a function's name, as Linux writes it */
+	int fd, iommufd;    /* opened by whoever started us; 0: not */
 	enum config_doorbell doorbell;
 	u32 bdf; /* wanted */
 };

@@ -22,6 +22,9 @@
 /* Open /dev/iommu. An owned descriptor or -errno. */
 MUST_CHECK int iommufd_open(struct err *e);
 
+/* Is @fd one that somebody has opened? 0, or -errno and a message. */
+MUST_CHECK int iommufd_check_fd(int fd, struct err *e);
+
 /*
  * Destroy any object. 0 or -errno: -EBUSY while another needs it, or a device
  * has it attached. The caller must not need this to work: closing the

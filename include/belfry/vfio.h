@@ -31,8 +31,16 @@ struct vfio_device {
 MUST_CHECK int vfio_open(struct vfio_device *d, const char *sys,
 			 const char *name, struct err *e);
 
-/* Would vfio_open refuse? Opens nothing; the message it would give. */
+/* The same with @fd, its character device that somebody has opened, who may
+ * have a right that we have not. @d owns it if all is well. -EINVAL and a
+ * message: that is something else. */
+MUST_CHECK int vfio_adopt(struct vfio_device *d, const char *sys,
+			  const char *name, int fd, struct err *e);
+
+/* Would they refuse? Opens nothing; the message that they would give. */
 MUST_CHECK int vfio_check(const char *sys, const char *name, struct err *e);
+MUST_CHECK int vfio_check_fd(const char *sys, const char *name, int fd,
+			     struct err *e);
 
 /* Unbinds it and takes its interrupts away; all of what was made for it by
  * iommufd, a vDEVICE say, must have been destroyed before. */

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 
 #include "advice.h"
 #include "iommufd_uapi.h"
@@ -26,6 +27,22 @@ int iommufd_open(struct err *e)
 	int fd = open(DEVICE, O_RDWR | O_CLOEXEC);
 
 	return fd < 0 ? advise(e, -errno, advice, DEVICE) : fd;
+}
+
+int iommufd_check_fd(int fd, struct err *e)
+{
+	struct iommu_option a = {
+		.size = sizeof(a),
+		.option_id = IOMMU_OPTION_RLIMIT_MODE,
+		.op = IOMMU_OPTION_OP_GET,
+	};
+	int err = kernel_ask(fd, IOMMU_OPTION, &a);
+
+	return err ? err_set(e, err,
+			     "descriptor %d is not one of " DEVICE
+			     " (%s): whoever starts Belfry opens that",
+			     fd, strerror(-err))
+		   : 0;
 }
 
 int iommufd_destroy(int iommufd, u32 id)

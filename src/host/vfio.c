@@ -7,6 +7,8 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "sysfs.h"
@@ -74,16 +76,15 @@ static int check(const struct hostpci *h, const char *sys, struct err *e)
 	return 0;
 }
 
-static int find(const char *sys, const char *name, char path[static PATH],
-		struct err *e)
+static int find(struct hostpci *h, const char *sys, const char *name,
+		char path[static PATH], struct err *e)
 {
-	struct hostpci h;
-	int err = hostpci_look(&h, sys, name, e);
+	int err = hostpci_look(h, sys, name, e);
 
 	if (!err)
-		err = check(&h, sys, e);
+		err = check(h, sys, e);
 	if (!err)
-		snprintf(path, PATH, CDEVS "/%s", h.cdev);
+		snprintf(path, PATH, CDEVS "/%s", h->cdev);
 	return err;
 }
 
@@ -108,25 +109,74 @@ static int not_opened(const char *name, const char *path, int err,
 	}
 }
 
+static void init(struct vfio_device *d, const char *sys, const char *name)
+{
+	*d = (struct vfio_device) { .fd = -1, .sys = sys };
+	snprintf(d->name, sizeof(d->name), "%s", name);
+}
+
 int vfio_open(struct vfio_device *d, const char *sys, const char *name,
 	      struct err *e)
 {
+	struct hostpci h;
 	char path[PATH];
 	int err;
 
-	*d = (struct vfio_device) { .fd = -1, .sys = sys };
-	snprintf(d->name, sizeof(d->name), "%s", name);
-	err = find(sys, name, path, e);
+	init(d, sys, name);
+	err = find(&h, sys, name, path, e);
 	if (err)
 		return err;
 	d->fd = open(path, O_RDWR | O_CLOEXEC);
 	return d->fd < 0 ? not_opened(name, path, -errno, e) : 0;
 }
 
+int vfio_adopt(struct vfio_device *d, const char *sys, const char *name, int fd,
+	       struct err *e)
+{
+	int err = vfio_check_fd(sys, name, fd, e);
+
+	init(d, sys, name);
+	if (!err)
+		d->fd = fd;
+	return err;
+}
+
+/* --- only looking --- */
+
+/* Is @fd the character device that sysfs has for @h? */
+static bool is_of(int fd, const struct hostpci *h, const char *sys)
+{
+	char is[24], other[24];
+	struct stat st;
+
+	if (fstat(fd, &st) || !S_ISCHR(st.st_mode))
+		return false;
+	snprintf(is, sizeof(is), "%u:%u", major(st.st_rdev), minor(st.st_rdev));
+	return sysfs_text(other, sizeof(other),
+			  "%s/bus/pci/devices/%s/vfio-dev/%s/dev", sys, h->name,
+			  h->cdev) > 0 &&
+	       !strcmp(is, other);
+}
+
+int vfio_check_fd(const char *sys, const char *name, int fd, struct err *e)
+{
+	struct hostpci h;
+	char path[PATH];
+	int err = find(&h, sys, name, path, e);
+
+	if (!err && !is_of(fd, &h, sys))
+		err = err_set(
+			e, -EINVAL,
+			"device %s: descriptor %d is not one of %s: whoever starts Belfry opens that, to read and write",
+			name, fd, path);
+	return err;
+}
+
 int vfio_check(const char *sys, const char *name, struct err *e)
 {
+	struct hostpci h;
 	char path[PATH];
-	int err = find(sys, name, path, e);
+	int err = find(&h, sys, name, path, e);
 
 	if (!err && access(path, R_OK | W_OK))
 		err = not_opened(name, path, -errno, e);

@@ -329,6 +329,9 @@ static void check_vfio_pair(const struct scope *a, struct scope *b)
 	if (x->host && y->host && !strcmp(x->host, y->host))
 		key_fault(b, key_called(b, "host"),
 			  "%s is %s's, too; name another", y->host, a->name);
+	if (x->fd && x->fd == y->fd)
+		key_fault(b, key_called(b, "fd"),
+			  "%d is %s's, too; give another", y->fd, a->name);
 }
 
 static void check_group(struct scope *s)

@@ -73,6 +73,11 @@ const struct config_key config_net_keys[] = {
 const struct config_key config_vfio_keys[] = {
 	{ "host", KEY_PCI, FIELD(config_vfio, host), .arg = "ADDRESS",
 	  .help = "PCI function of the host's that vfio-pci has; required" },
+	{ "fd", KEY_FD, FIELD(config_vfio, fd), .min = 3, .max = INT_MAX,
+	  .step = 1, .arg = "N", .help = "VFIO's device for it, open" },
+	{ "iommufd", KEY_FD, FIELD(config_vfio, iommufd), .min = 3,
+	  .max = INT_MAX, .step = 1, .arg = "N",
+	  .help = "/dev/iommu, open; the same for all behind one ITS" },
 	{ "doorbell", KEY_WORD, FIELD(config_vfio, doorbell),
 	  .words = doorbells, .arg = "WORD", .initial = "auto",
 	  .help = "how its interrupts pass the guest's SMMU" },

@@ -45,16 +45,20 @@ static int fill_space(struct lent *l, struct space *sp, struct err *e)
 	return err ? err : map_ram(&l->setup, sp, e);
 }
 
-/* The space of that number, with an iommufd. */
-static struct space *open_space(struct lent *l, u32 number, struct err *e)
+/* The space that @at is in, with an iommufd. */
+static struct space *open_space(struct lent *l, const struct lent_device *at,
+				struct err *e)
 {
 	struct space *sp = l->space;
 
-	while (sp < l->space + l->spaces && sp->number != number)
+	while (sp < l->space + l->spaces && sp->number != at->space)
 		sp++;
 	if (sp < l->space + l->spaces)
 		return sp;
-	*sp = (struct space) { .number = number, .iommufd = iommufd_open(e) };
+	*sp = (struct space) {
+		.number = at->space,
+		.iommufd = at->iommufd ? at->iommufd : iommufd_open(e),
+	};
 	if (sp->iommufd < 0)
 		return NULL;
 	l->spaces++;
@@ -65,12 +69,15 @@ static struct space *open_space(struct lent *l, u32 number, struct err *e)
 
 static int open_loan(struct lent *l, struct loan *d, struct err *e)
 {
-	return vfio_open(&d->vfio, l->setup.sys, d->at.host, e);
+	const char *sys = l->setup.sys;
+
+	return d->at.fd ? vfio_adopt(&d->vfio, sys, d->at.host, d->at.fd, e)
+			: vfio_open(&d->vfio, sys, d->at.host, e);
 }
 
 static int bind_loan(struct lent *l, struct loan *d, struct err *e)
 {
-	d->space = open_space(l, d->at.space, e);
+	d->space = open_space(l, &d->at, e);
 	return d->space ? vfio_bind(&d->vfio, d->space->iommufd, e) : e->code;
 }
 

@@ -31,6 +31,8 @@
 struct lent_device {
 	const char *host;  /* as hostpci_name makes it */
 	const char *place; /* where the operator asked for it */
+	int fd, iommufd;   /* opened by others, then lent's; 0: not. All in a
+			      space have one iommufd. */
 	u32 sid;           /* the guest's StreamID: its bus, device, function */
 	u32 space;         /* any number */
 	u32 smmu;          /* which of the guest's, or LENT_NO_SMMU */

@@ -271,12 +271,15 @@ static int borrow(struct machine *m, struct err *e)
 	for (u32 i = 0; i < m->cfg->devices_nr; i++) {
 		const struct config_device *d = &m->cfg->devices[i];
 		const struct plan_vfio *p = &m->plan->vfios[d->index];
+		const struct config_vfio *v = &m->cfg->vfios[d->index];
 
 		if (d->kind != CONFIG_VFIO)
 			continue;
 		wanted[d->index] = (struct lent_device) {
 			.host = p->host.name,
-			.place = m->cfg->vfios[d->index].place,
+			.place = v->place,
+			.fd = v->fd,
+			.iommufd = v->iommufd,
 			.sid = d->bdf,
 			.space = p->space,
 			.smmu = p->smmu == PLAN_NO_SMMU ? LENT_NO_SMMU

@@ -4,6 +4,7 @@
  */
 #include <belfry/plan.h>
 
+#include <belfry/iommufd.h>
 #include <belfry/text.h>
 #include <belfry/vfio.h>
 
@@ -159,10 +160,13 @@ static void look_at(struct search *s, u32 i)
 	struct err e;
 
 	if (hostpci_look(h, s->p->sys, v->host, &e) ||
-	    vfio_check(s->p->sys, v->host, &e)) {
+	    (v->fd ? vfio_check_fd(s->p->sys, v->host, v->fd, &e)
+		   : vfio_check(s->p->sys, v->host, &e))) {
 		faults_add(s->f, "%s: %s", v->place, e.msg);
 		return;
 	}
+	if (v->iommufd && iommufd_check_fd(v->iommufd, &e))
+		faults_add(s->f, "%s: %s", v->place, e.msg);
 	check_group(s, i);
 	count_bars(s, i);
 	find_its(s, i);
@@ -170,13 +174,22 @@ static void look_at(struct search *s, u32 i)
 
 /* --- what is in front of it --- */
 
-/* Those whose ITS is not known are taken to have the same. */
+/* Those whose ITS is not known are taken to have the same, unless who gave us
+ * an iommufd for each knows more. */
+static bool share_its(const struct search *s, u32 i, u32 k)
+{
+	const struct config_vfio *v = s->p->cfg->vfios;
+
+	return !strcmp(s->its[k], s->its[i]) &&
+	       (*s->its[i] || v[k].iommufd == v[i].iommufd);
+}
+
 static void find_space(struct search *s, u32 i, u32 *spaces)
 {
 	struct plan_vfio *v = s->p->vfios;
 	u32 k = 0;
 
-	while (k < i && strcmp(s->its[k], s->its[i]))
+	while (k < i && !share_its(s, i, k))
 		k++;
 	v[i].space = k < i ? v[k].space : (*spaces)++;
 }
@@ -198,12 +211,34 @@ static void find_smmu(struct search *s, u32 i)
 		       v[i].host.iommu, MEMMAP_SMMUS_MAX);
 }
 
+/* The addresses that an iommufd gives to one ITS cannot be another's. */
+static void check_iommufd(struct search *s, u32 i)
+{
+	const struct config_vfio *v = s->p->cfg->vfios;
+	const struct plan_vfio *p = s->p->vfios;
+
+	for (u32 k = 0; k < i; k++)
+		if (p[k].space == p[i].space && v[k].iommufd != v[i].iommufd) {
+			refuse(s, i,
+			       "it interrupts by the same ITS of this host as %s (%s): give both the same iommufd, or neither one",
+			       v[k].host, v[k].place);
+			return;
+		} else if (p[k].space != p[i].space && v[i].iommufd &&
+			   v[k].iommufd == v[i].iommufd) {
+			refuse(s, i,
+			       "it interrupts by another ITS of this host than %s (%s): open another iommufd for it",
+			       v[k].host, v[k].place);
+			return;
+		}
+}
+
 static void tell_apart(struct search *s)
 {
 	u32 spaces = 0;
 
 	for (u32 i = 0; i < s->p->cfg->vfios_nr; i++) {
 		find_space(s, i, &spaces);
+		check_iommufd(s, i);
 		find_smmu(s, i);
 	}
 	/* Those that are emulated are behind the first. */

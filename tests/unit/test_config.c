@@ -760,6 +760,10 @@ static void assert_all_group_keys(const char *json, char **args)
 	ck_assert_str_eq(c.vfios[0].host, "0000:01:00.0");
 	ck_assert_int_eq(c.vfios[0].doorbell, DOORBELL_RMR);
 	ck_assert_uint_eq(c.vfios[0].bdf, 7 << 3);
+	ck_assert_int_eq(c.vfios[0].fd, 0);
+	ck_assert_int_eq(c.vfios[0].iommufd, 0);
+	ck_assert_int_eq(c.vfios[1].fd, 100);
+	ck_assert_int_eq(c.vfios[1].iommufd, 101);
 	ck_assert_str_eq(c.vfios[1].host, "0001:ab:1f.7");
 	ck_assert_int_eq(c.vfios[1].doorbell, DOORBELL_DIRECT);
 	ck_assert_uint_eq(c.vfios[1].bdf, CONFIG_BDF_AUTO);
@@ -779,6 +783,7 @@ START_TEST(every_group_key)
 		"\"vfio\": [ { \"host\": \"0000:01:00.0\","
 		"\"doorbell\": \"rmr\", \"bdf\": \"7\" },"
 		"{ \"host\": \"1:AB:1F.7\", \"doorbell\": \"direct\","
+		"\"fd\": 100, \"iommufd\": 101,"
 		"\"bdf\": \"auto\" } ] }",
 		ARGS("-", "--kernel", KERNEL));
 	assert_all_group_keys(
@@ -790,7 +795,8 @@ START_TEST(every_group_key)
 			   "offload=false,bdf=00:1f.0",
 			   "--net", "fd=100,fd=101",
 			   "--vfio=01:00.0,doorbell=rmr,bdf=7", "--vfio",
-			   "host=0001:ab:1f.7,doorbell=direct"));
+			   "host=0001:ab:1f.7,doorbell=direct,fd=100,"
+			   "iommufd=101"));
 }
 END_TEST
 
@@ -1510,6 +1516,11 @@ START_TEST(vfios_in_each_others_way)
 		{ { "--vfio=1:0.0,bdf=4", "--vfio=1:0.1,bdf=4" },
 		  "--vfio[1].bdf: 00:04.0 is vfio[0]'s, too; choose "
 		  "another\n" },
+		{ { "--vfio=1:0.0,fd=3,iommufd=5",
+		    "--vfio=1:0.1,fd=4,iommufd=5" },
+		  "" },
+		{ { "--vfio=1:0.0,fd=3", "--vfio=1:0.1,fd=3" },
+		  "--vfio[1].fd: 3 is vfio[0]'s, too; give another\n" },
 		{ { "--vfio=1:0.0", "--smmu=off" }, "" },
 		{ { "--vfio=1:0.0,doorbell=auto", "--smmu=off" }, "" },
 		{ { "--vfio=1:0.0,doorbell=rmr", "--smmu=all" }, "" },

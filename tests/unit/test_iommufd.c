@@ -61,6 +61,22 @@ START_TEST(opening)
 }
 END_TEST
 
+START_TEST(opened_by_others)
+{
+	int fd = open_iommufd(), at = 1;
+	struct err e = { 0 };
+
+	ck_assert_int_eq(iommufd_check_fd(fd, &e), 0);
+	vfio_kernel_expect(&at, "OPTION option 0x0 op 0x1 object 0x0 val 0x0",
+			   NULL);
+	vfio_kernel.fail_at = at + 1;
+	vfio_kernel.fail_with = ENOTTY;
+	ck_assert_int_eq(iommufd_check_fd(fd, &e), -ENOTTY);
+	says(&e, -ENOTTY, "descriptor ", "is not one of /dev/iommu (");
+	close(fd);
+}
+END_TEST
+
 /* --- what is asked --- */
 
 START_TEST(address_spaces)
@@ -501,7 +517,8 @@ START_TEST(names_its_requests)
 }
 END_TEST
 
-UNIT_MAIN("iommufd", opening, address_spaces, page_tables, hardware,
-	  a_guests_smmu, invalidates, reads_events, events_that_are_cut,
-	  refusals_say_what_to_do, a_kernel_that_maps_no_files,
-	  a_host_with_many_reserved_regions, names_its_requests)
+UNIT_MAIN("iommufd", opening, opened_by_others, address_spaces, page_tables,
+	  hardware, a_guests_smmu, invalidates, reads_events,
+	  events_that_are_cut, refusals_say_what_to_do,
+	  a_kernel_that_maps_no_files, a_host_with_many_reserved_regions,
+	  names_its_requests)

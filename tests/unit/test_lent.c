@@ -322,6 +322,25 @@ START_TEST(spaces_and_smmus)
 }
 END_TEST
 
+/* It is lent's from then on, and gone with it. */
+START_TEST(iommufd_of_others)
+{
+	struct bench b;
+	struct err e;
+
+	bench_init(&b);
+	add(&b, 0, LENT_NO_SMMU);
+	add(&b, 0, LENT_NO_SMMU);
+	b.device[0].iommufd = b.device[1].iommufd = iommufd_open(&e);
+	create(&b);
+	ck_assert_uint_eq(count("open /dev/iommu "), 1);
+	lent_destroy(b.l);
+	b.l = NULL;
+	ck_assert_int_eq(vfio_kernel_objects(), 0);
+	bench_fini(&b);
+}
+END_TEST
+
 /* --- what is refused, and said --- */
 
 static void refused(struct bench *b, const char *place, const char *what)
@@ -421,6 +440,22 @@ START_TEST(no_such_device)
 	tree_remove("bus/pci/devices/0000:02:00.0");
 	refused(&b, places[1], "device 0000:02:00.0: ");
 	ck_assert_int_eq(count("BIND_IOMMUFD"), 0);
+}
+END_TEST
+
+START_TEST(not_the_functions_own)
+{
+	struct bench b;
+	int fd;
+
+	bench_init(&b);
+	fd = open("/dev/zero", O_RDWR | O_CLOEXEC);
+	add(&b, 0, LENT_NO_SMMU);
+	b.device[0].fd = fd;
+	b.held = vfio_kernel_held();
+	refused(&b, places[0], "device 0000:01:00.0: descriptor ");
+	ck_assert_int_eq(count("open "), 0);
+	close(fd);
 }
 END_TEST
 
@@ -1222,12 +1257,13 @@ START_TEST(a_queue_that_breaks)
 END_TEST
 
 UNIT_MAIN("lent", one_behind_an_smmu, one_behind_none, none_at_all,
-	  older_kernels, two_of_one_smmu, spaces_and_smmus,
+	  older_kernels, two_of_one_smmu, spaces_and_smmus, iommufd_of_others,
 	  refusals_say_what_to_do, memory_that_cannot_be_locked, no_such_device,
-	  other_iommus, different_smmus, one_group, nothing_is_left, no_memory,
-	  the_way_out, follows_the_guest, tables_that_differ_in_word_1,
-	  several_streams, tables_that_are_refused, streams_that_cannot_abort,
-	  invalidates, invalidates_in_two_spaces, commands_that_are_refused,
-	  hosts_that_fail, hosts_that_fail_again, many, a_guests_commands,
+	  not_the_functions_own, other_iommus, different_smmus, one_group,
+	  nothing_is_left, no_memory, the_way_out, follows_the_guest,
+	  tables_that_differ_in_word_1, several_streams,
+	  tables_that_are_refused, streams_that_cannot_abort, invalidates,
+	  invalidates_in_two_spaces, commands_that_are_refused, hosts_that_fail,
+	  hosts_that_fail_again, many, a_guests_commands,
 	  events_reach_the_guest, events_that_were_lost, numbers_that_wrap,
 	  a_flood, a_queue_that_breaks)

@@ -12,6 +12,8 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 /* /dev/vfio is the one thing that no directory can stand for. */
 int __real_vfio_check(const char *sys, const char *name, struct err *e);
@@ -21,6 +23,14 @@ int __wrap_vfio_check(const char *sys, const char *name, struct err *e)
 	int err = __real_vfio_check(sys, name, e);
 
 	return err == -ENOENT ? 0 : err;
+}
+
+#define NOT_IOMMUFD 99
+
+int __wrap_iommufd_check_fd(int fd, struct err *e);
+int __wrap_iommufd_check_fd(int fd, struct err *e)
+{
+	return fd == NOT_IOMMUFD ? err_set(e, -ENOTTY, "none of that") : 0;
 }
 
 /* A configuration as config_load would leave it, and what comes of it. */
@@ -317,6 +327,74 @@ START_TEST(its_told_apart)
 }
 END_TEST
 
+/* Who gave us iommufds may know ITSes that we do not. */
+START_TEST(iommufds)
+{
+	static const char *const names[] = { A, "0000:01:00.1", B };
+	static const struct {
+		u32 its, wrong; /* 0: none is */
+		int iommufd[3];
+		u32 space[3];
+		const char *says;
+	} rows[] = {
+		{ 2, 0, { 5, 5, 6 }, { 0, 0, 1 }, NULL },
+		{ 2, 0, { 5, 5, 0 }, { 0, 0, 1 }, NULL },
+		{ 2, 0, { 0, 0, 6 }, { 0, 0, 1 }, NULL },
+		{ 2, 1, { 5, 6, 7 }, { 0 }, "it interrupts by the same ITS" },
+		{ 2, 1, { 5, 0, 7 }, { 0 }, "it interrupts by the same ITS" },
+		{ 2, 1, { 0, 5, 7 }, { 0 }, "it interrupts by the same ITS" },
+		{ 2, 2, { 5, 5, 5 }, { 0 }, "it interrupts by another ITS" },
+		{ 0, 0, { 5, 5, 5 }, { 0, 0, 0 }, NULL },
+		{ 0, 0, { 5, 5, 6 }, { 0, 0, 1 }, NULL },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct bench *b = bench_create();
+		char says[80];
+
+		if (rows[i].its)
+			bridge(rows[i].its);
+		for (u32 k = 0; k < ARRAY_SIZE(names); k++) {
+			offer(names[k], (int)k, "smmu3.0x1000");
+			ask(b, names[k], 8 * k);
+			b->c.vfios[k].iommufd = rows[i].iommufd[k];
+		}
+		if (rows[i].wrong) {
+			snprintf(says, sizeof(says), "%s: %s...",
+				 names[rows[i].wrong], rows[i].says);
+			refused(b, rows[i].wrong, says);
+		} else {
+			finds(b);
+		}
+		for (u32 k = 0; !rows[i].wrong && k < ARRAY_SIZE(names); k++)
+			ck_assert_msg(b->p.vfios[k].space == rows[i].space[k],
+				      "row %zu: %u in %u", i, k,
+				      b->p.vfios[k].space);
+		bench_destroy(b);
+	}
+}
+END_TEST
+
+START_TEST(not_the_functions_own)
+{
+	struct bench *b = bench_create();
+	int fd = eventfd(0, EFD_CLOEXEC);
+	char *faults;
+
+	offer(A, 1, "smmu3.0x1000");
+	ask(b, A, 8);
+	b->c.vfios[0].fd = fd;
+	refused(b, 0, A ": descriptor ...");
+	b->c.vfios[0].fd = 0;
+	b->c.vfios[0].iommufd = NOT_IOMMUFD;
+	faults = find(b);
+	ck_assert_ptr_nonnull(strstr(faults, "vfio[0].host: none of that"));
+	free(faults);
+	close(fd);
+	bench_destroy(b);
+}
+END_TEST
+
 START_TEST(refusals)
 {
 	struct bench *b = bench_create();
@@ -595,5 +673,6 @@ START_TEST(streams_of_many)
 END_TEST
 
 UNIT_MAIN("plan", nothing_to_find, one_found, smmus_told_apart, too_many_smmus,
-	  its_told_apart, refusals, no_group, reserved_regions, windows,
-	  windows_of_many, streams_of_functions, streams_of_many)
+	  its_told_apart, iommufds, not_the_functions_own, refusals, no_group,
+	  reserved_regions, windows, windows_of_many, streams_of_functions,
+	  streams_of_many)

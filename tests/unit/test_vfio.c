@@ -218,6 +218,47 @@ START_TEST(no_right_to_open)
 }
 END_TEST
 
+/* The tree's is 511:0, which is no device of this machine. */
+START_TEST(adopts)
+{
+	static const char node[] =
+		"bus/pci/devices/" FUNCTION "/vfio-dev/vfio7/dev";
+	int zero = open("/dev/zero", O_RDWR | O_CLOEXEC);
+	int pipe = eventfd(0, EFD_CLOEXEC);
+	struct err e = { 0 };
+	struct vfio_device d;
+
+	new_host();
+	tree_put(node, "1:5\n");
+	ck_assert_msg(!vfio_check_fd(tree(), FUNCTION, zero, &e), "%s", e.msg);
+	ck_assert_msg(!vfio_adopt(&d, tree(), FUNCTION, zero, &e), "%s", e.msg);
+	ck_assert_str_eq(d.name, FUNCTION);
+	ck_assert_int_eq(d.fd, zero);
+	vfio_close(&d);
+	ck_assert_int_eq(fcntl(zero, F_GETFD), -1);
+
+	/* It is no character device, another one, not open, not lent. */
+	ck_assert_int_eq(vfio_adopt(&d, tree(), FUNCTION, pipe, &e), -EINVAL);
+	ck_assert_ptr_nonnull(
+		strstr(e.msg,
+		       "is not one of /dev/vfio/devices/vfio7: whoever"));
+	ck_assert_int_eq(d.fd, -1);
+	vfio_close(&d);
+	ck_assert_int_ge(fcntl(pipe, F_GETFD), 0);
+	ck_assert_int_eq(vfio_adopt(&d, tree(), FUNCTION, zero, &e), -EINVAL);
+	zero = open("/dev/zero", O_RDWR | O_CLOEXEC);
+	tree_put(node, "1:3\n");
+	ck_assert_int_eq(vfio_adopt(&d, tree(), FUNCTION, zero, &e), -EINVAL);
+	tree_function("", FUNCTION, 3, "igb");
+	tree_remove("bus/pci/devices/" FUNCTION "/vfio-dev");
+	ck_assert_int_eq(vfio_adopt(&d, tree(), FUNCTION, zero, &e), -ENODEV);
+	ck_assert_int_eq(vfio_kernel.lines, 0);
+	close(zero);
+	close(pipe);
+	tree_fini();
+}
+END_TEST
+
 /* --- binding and attaching --- */
 
 START_TEST(binds_and_attaches)
@@ -882,7 +923,7 @@ END_TEST
 
 UNIT_MAIN("vfio", opens, no_such_function, bridges, functions_without_an_iommu,
 	  functions_of_others, functions_with_long_names, drivers_of_vfios,
-	  no_right_to_open, binds_and_attaches, refusals_say_what_to_do,
+	  no_right_to_open, adopts, binds_and_attaches, refusals_say_what_to_do,
 	  a_group_that_the_host_uses, tells_what_it_is, regions,
 	  regions_that_map_in_parts, capabilities_that_are_odd,
 	  reads_and_writes, where_nobody_answers, maps, interrupts,
