@@ -40,7 +40,7 @@ struct machine_vector {
 struct machine_vfio {
 	const char *doorbell; /* the mode's name */
 	u32 vectors;          /* that it has */
-	u64 rewrites, verified, strays, resets, errors;
+	u64 rewrites, verified, strays, lost, resets, errors;
 	/* Owned by the outcome; NULL: none, or no memory for it. */
 	struct machine_vector *vector;
 	u32 vector_nr;

@@ -84,6 +84,7 @@ static void print_vfio(const struct machine_vfio *d)
 	print_count("rewrites", d->rewrites);
 	print_count("verified", d->verified);
 	print_count("strays", d->strays);
+	print_count("lost", d->lost);
 	print_count("resets", d->resets);
 	print_count("errors", d->errors);
 	fprintf(stderr, ",\"entries\":[");

@@ -36,6 +36,7 @@ struct devices {
 	u32 resetting;
 	void (*reset_done)(void *ctx);
 	void *reset_ctx;
+	struct lent *lent; /* borrowed */
 
 	u32 nr;
 	struct device device[];
@@ -228,6 +229,7 @@ struct devices *devices_create(const struct devices_setup *s, struct err *e)
 		err_set(e, -ENOMEM, "out of memory");
 		return NULL;
 	}
+	all->lent = s->lent;
 	all->host = pci_host_create(&s->plan->map.pci, s->bus, e);
 	if (!all->host)
 		goto out;
@@ -369,6 +371,7 @@ struct machine_vfio devices_vfio(const struct devices *all, u32 i)
 		.rewrites = s.rewrites,
 		.verified = s.verified,
 		.strays = s.strays,
+		.lost = lent_lost(all->lent, i),
 		.resets = s.resets,
 		.errors = s.errors,
 		.vector = calloc(s.vectors, sizeof(*out.vector)),
@@ -388,10 +391,10 @@ struct machine_vfio devices_vfio(const struct devices *all, u32 i)
 static void log_vfio(const char *name, const struct machine_vfio *d)
 {
 	log_info(
-		"%s: doorbell %s, %u vectors, addresses written %llu times (%llu read back), %llu resets, %llu errors",
+		"%s: doorbell %s, %u vectors, addresses written %llu times (%llu read back), %llu messages lost, %llu resets, %llu errors",
 		name, d->doorbell, d->vectors, (unsigned long long)d->rewrites,
-		(unsigned long long)d->verified, (unsigned long long)d->resets,
-		(unsigned long long)d->errors);
+		(unsigned long long)d->verified, (unsigned long long)d->lost,
+		(unsigned long long)d->resets, (unsigned long long)d->errors);
 	for (u32 i = 0; i < d->vector_nr; i++)
 		log_info(
 			"%s: vector %u: guest 0x%llx, device 0x%llx, host 0x%llx",

@@ -47,6 +47,7 @@ struct lent_setup {
 	u64 ram_size;
 	void *ram_host;
 	int ram_fd;
+	gpa_t translater; /* the guest's GITS_TRANSLATER */
 	struct loop *loop;
 };
 
@@ -65,6 +66,13 @@ void lent_destroy(struct lent *l);
 
 /* Of @s->devices[@i]; borrowed. */
 struct vfio_device *lent_vfio(struct lent *l, u32 i);
+
+/*
+ * Interrupts of its that an SMMU of the guest's has stopped at the address that
+ * the host's kernel gave them, because the guest's was not in the device then.
+ * Any thread.
+ */
+u64 lent_lost(const struct lent *l, u32 i);
 
 /* IDR0 to IDR5 of the host's SMMU behind the guest's @smmu; NULL if no function
  * is behind that. */

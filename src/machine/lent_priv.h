@@ -53,6 +53,7 @@ struct loan {
 	u32 table; /* made of the guest's STE, and attached */
 	struct smmu_plan now;
 	struct guest_faults faults;
+	_Atomic u64 lost; /* messages */
 };
 
 struct lent {

@@ -14,6 +14,11 @@
 #define CFGI_CD     0x05
 #define CFGI_CD_ALL 0x06
 #define STREAMID    GENMASK(63, 32)
+#define EVENT_ID    GENMASK(7, 0)
+/* F_TRANSLATION, F_ADDR_SIZE, F_ACCESS, F_PERMISSION */
+#define EVENT_FIRST 0x10
+#define EVENT_LAST  0x13
+#define EVENT_RNW   BIT(35)
 
 /* Events that are taken at once. */
 #define EVENTS_TURN 64
@@ -253,10 +258,26 @@ static u32 count_lost(struct nest *n, const struct iommufd_event *ev)
 	return lost;
 }
 
+static bool is_message(const struct below *b, const u64 record[static 4])
+{
+	u64 id = FIELD_GET(EVENT_ID, record[0]);
+
+	return id >= EVENT_FIRST && id <= EVENT_LAST &&
+	       !(record[1] & EVENT_RNW) &&
+	       record[2] == b->lent->setup.translater;
+}
+
+u64 lent_lost(const struct lent *l, u32 i)
+{
+	assert(i < l->nr);
+	return l->loan[i].lost;
+}
+
 static void pass_on(struct nest *n, const struct iommufd_event *ev)
 {
 	struct below *b = n->below;
 	u32 lost = count_lost(n, ev);
+	struct loan *d;
 	u64 record[4];
 
 	if (lost) {
@@ -268,6 +289,9 @@ static void pass_on(struct nest *n, const struct iommufd_event *ev)
 		return;
 	for (u32 i = 0; i < ARRAY_SIZE(record); i++)
 		record[i] = le64toh(ev->record[i]);
+	d = find_stream(b, streamid(record[0]));
+	if (d && is_message(b, record))
+		d->lost++;
 	smmu_event(b->smmu, streamid(record[0]), record);
 }
 

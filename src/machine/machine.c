@@ -265,6 +265,7 @@ static int borrow(struct machine *m, struct err *e)
 		.ram_size = m->plan->map.ram_size,
 		.ram_host = m->ram.host,
 		.ram_fd = m->ram.fd,
+		.translater = m->plan->map.its + ITS_TRANSLATER,
 		.loop = m->loop,
 	};
 

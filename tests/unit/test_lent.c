@@ -40,6 +40,8 @@ struct bench {
 	int held;
 };
 
+#define DOORBELL 0x8090040
+
 static u8 memory[4096];
 
 static void hush(void)
@@ -73,7 +75,8 @@ static void bench_init(struct bench *b)
 				     .ram = RAM,
 				     .ram_size = RAM_SIZE,
 				     .ram_host = memory,
-				     .ram_fd = -1 } };
+				     .ram_fd = -1,
+				     .translater = DOORBELL } };
 	b->held = vfio_kernel_held();
 }
 
@@ -1175,6 +1178,37 @@ START_TEST(events_reach_the_guest)
 }
 END_TEST
 
+/* A write of the hardware's to the kernel's doorbell, and what is none. */
+START_TEST(lost_messages)
+{
+	static const struct {
+		u64 id, rnw, addr;
+	} rows[] = {
+		{ 0x10, 0, DOORBELL },     { 0x13, 0, DOORBELL },
+		{ 0x0a, 0, DOORBELL },     { 0x10, 1, DOORBELL },
+		{ 0x10, 0, DOORBELL + 4 },
+	};
+	struct guest g;
+
+	guest_init(&g);
+	for (u32 i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct {
+			u32 flags, number;
+			u64 record[4];
+		} ev = { 0,
+			 i,
+			 { rows[i].id | SID_FIELD(SID_A), rows[i].rnw << 35,
+			   rows[i].addr, 0 } };
+
+		ck_assert_int_eq(write(g.pipe[1], &ev, 40), 40);
+	}
+	run(&g);
+	ck_assert_uint_eq(lent_lost(g.b.l, 0), 2);
+	ck_assert_uint_eq(rd(&g.stand, S_EVENTQ_PROD), ARRAY_SIZE(rows));
+	guest_fini(&g);
+}
+END_TEST
+
 #define OVFLG (1u << 31)
 
 START_TEST(events_that_were_lost)
@@ -1265,5 +1299,5 @@ UNIT_MAIN("lent", one_behind_an_smmu, one_behind_none, none_at_all,
 	  tables_that_are_refused, streams_that_cannot_abort, invalidates,
 	  invalidates_in_two_spaces, commands_that_are_refused, hosts_that_fail,
 	  hosts_that_fail_again, many, a_guests_commands,
-	  events_reach_the_guest, events_that_were_lost, numbers_that_wrap,
-	  a_flood, a_queue_that_breaks)
+	  events_reach_the_guest, lost_messages, events_that_were_lost,
+	  numbers_that_wrap, a_flood, a_queue_that_breaks)
