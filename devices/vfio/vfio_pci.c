@@ -23,7 +23,8 @@ struct vfio_pci {
 	struct vfio_bar bars[PCI_ROM + 1];
 	struct vfio_irqs irqs; /* it has MSI-X, */
 	struct vfio_msi msi;   /* or MSI, or neither */
-	bool can_reset;
+	bool can_reset;        /* alone */
+	bool can_reset_bus; /* or with all on its bus, which are the guest's */
 	struct loop_event error, request;
 	struct guest_faults faults;
 	_Atomic u64 resets, errors;
@@ -140,6 +141,19 @@ static bool is_asleep(struct vfio_pci *d)
 	return pm && config_get(d, pm + PM_CONTROL, 2) & PM_STATE;
 }
 
+/* With others only where no guest runs: it is never the guest's FLR. */
+static int ask_reset(struct vfio_pci *d, struct err *e)
+{
+	if (d->can_reset)
+		return vfio_reset(d->dev, e);
+	if (d->can_reset_bus)
+		return vfio_hot_reset(d->dev, e);
+	return err_set(
+		e, -ENOTTY,
+		"device %s cannot be reset: not alone, and not all on its bus are the guest's",
+		d->dev->name);
+}
+
 /* What cannot be reset is woken at the least. */
 static void reset_hardware(struct vfio_pci *d)
 {
@@ -148,9 +162,8 @@ static void reset_hardware(struct vfio_pci *d)
 	put_command(d, 0);
 	if (d->f.asleep)
 		config_put(d, d->view.pm + PM_CONTROL, 2, 0);
-	if (!d->can_reset || vfio_reset(d->dev, &e))
-		guest_fault(&d->faults, "%s",
-			    d->can_reset ? e.msg : "it cannot be reset");
+	if (ask_reset(d, &e))
+		guest_fault(&d->faults, "%s", e.msg);
 }
 
 /* FLR: what the guest sees is as at power-on, too. */
@@ -473,6 +486,15 @@ static int make_bars(struct vfio_pci *d, const u8 *raw, struct err *e)
 	return err;
 }
 
+/* All of them are bound by now. */
+static bool owns_bus(const struct vfio_pci *d)
+{
+	struct vfio_neighbours n;
+	struct err e;
+
+	return !vfio_get_neighbours(d->dev, &n, &e) && n.ours;
+}
+
 /* The host says that there is none, whatever the device does. */
 static void hide_flr(struct vfio_view *v)
 {
@@ -498,8 +520,10 @@ static int build(struct vfio_pci *d, const struct vfio_pci_setup *s,
 	if (err)
 		return err;
 	d->can_reset = info.reset;
-	if (!d->can_reset)
+	if (!d->can_reset) {
+		d->can_reset_bus = owns_bus(d);
 		hide_flr(&d->view);
+	}
 	put_command(d, 0);
 	pci_function_init_as(&d->f, s->name, d->view.config, d->view.writable,
 			     &ops, d);

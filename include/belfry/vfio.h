@@ -190,7 +190,7 @@ MUST_CHECK int vfio_get_neighbours(const struct vfio_device *d,
 MUST_CHECK int vfio_hot_reset(const struct vfio_device *d, struct err *e);
 
 /* The ioctls of what is called while a guest runs, for the sandbox: attaching
- * and detaching, interrupts, vfio_reset. Ends with 0. */
+ * and detaching, interrupts, resets. Ends with 0. */
 extern const unsigned long vfio_requests[];
 
 #endif

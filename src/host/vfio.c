@@ -17,8 +17,11 @@
 #define CDEVS "/dev/vfio/devices"
 #define PATH  64
 
-const unsigned long vfio_requests[] = { CDEV_ATTACH, CDEV_DETACH,
-					VFIO_DEVICE_SET_IRQS, VFIO_DEVICE_RESET,
+const unsigned long vfio_requests[] = { CDEV_ATTACH,
+					CDEV_DETACH,
+					VFIO_DEVICE_SET_IRQS,
+					VFIO_DEVICE_RESET,
+					VFIO_DEVICE_PCI_HOT_RESET,
 					0 };
 
 /* --- finding --- */

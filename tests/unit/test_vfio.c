@@ -910,11 +910,12 @@ START_TEST(every_call_may_fail)
 }
 END_TEST
 
-/* For the sandbox: ATTACH_IOMMUFD_PT, DETACH, SET_IRQS, RESET. */
+/* For the sandbox: ATTACH_IOMMUFD_PT, DETACH, SET_IRQS, RESET and
+ * PCI_HOT_RESET. */
 START_TEST(names_its_requests)
 {
-	static const unsigned long want[] = { 0x3b77, 0x3b78, 0x3b6e, 0x3b6f,
-					      0 };
+	static const unsigned long want[] = { 0x3b77, 0x3b78, 0x3b6e,
+					      0x3b6f, 0x3b71, 0 };
 
 	for (size_t i = 0; i < ARRAY_SIZE(want); i++)
 		ck_assert_uint_eq(vfio_requests[i], want[i]);

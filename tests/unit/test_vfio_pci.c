@@ -1140,6 +1140,15 @@ static void reset_machine(void)
 	pci_host_reset(w.b->host);
 }
 
+static int asked(const char *call)
+{
+	int times = 0;
+
+	for (int i = 0; i < vfio_kernel.lines; i++)
+		times += !strcmp(vfio_kernel.line[i], call);
+	return times;
+}
+
 START_TEST(machine_reset)
 {
 	init();
@@ -1156,6 +1165,25 @@ START_TEST(machine_reset)
 	expect_running();
 	ck_assert_uint_eq(status().resets, 0);
 	fini();
+}
+END_TEST
+
+/* What cannot be reset alone is with all on its bus, if the guest has those. */
+START_TEST(machine_reset_by_bus)
+{
+	for (int ours = 0; ours < 2; ours++) {
+		init();
+		hush();
+		w.device.flags = 2;
+		vfio_kernel.devid[1] = ours ? 1 : ~0u;
+		running();
+		vfio_kernel_forget();
+		reset_machine();
+		ck_assert_int_eq(asked("PCI_HOT_RESET"), ours);
+		ck_assert_int_eq(asked("RESET"), 0);
+		ck_assert_uint_eq(status().faults, !ours);
+		fini();
+	}
 }
 END_TEST
 
@@ -1604,7 +1632,7 @@ UNIT_MAIN("vfio_pci", msi, msi_masked, msi_reset, msi_refused, made, guest_sees,
 	  mapped_with_a_gap, rom, vectors, vector_status, all_at_once,
 	  armed_late, pending_bits, no_table, doorbells, strictly, strays,
 	  refused, config_passed, command, flr, no_flr, flr_that_fails,
-	  machine_reset, sleeps, switched_while_asleep, does_not_sleep,
-	  does_not_wake, control_by_bytes, reset_asleep, machine_reset_asleep,
-	  events, no_events, every_call_may_fail, every_line_may_fail,
-	  every_line_of_msi_may_fail, memory_may_run_out)
+	  machine_reset, machine_reset_by_bus, sleeps, switched_while_asleep,
+	  does_not_sleep, does_not_wake, control_by_bytes, reset_asleep,
+	  machine_reset_asleep, events, no_events, every_call_may_fail,
+	  every_line_may_fail, every_line_of_msi_may_fail, memory_may_run_out)
