@@ -80,6 +80,9 @@
 #define SCTLR_SPAN  BIT(23)
 #define SCTLR_DSSBS BIT(44)
 
+/* ID_AA64ISAR2_EL1 */
+#define ISAR2_WFXT GENMASK(3, 0)
+
 /* TCR_EL1 */
 #define TCR_T0SZ GENMASK(5, 0)
 #define TCR_EPD0 BIT(7)
@@ -117,6 +120,24 @@ int icc_create(struct kvm *k, u32 breakpoints, bool wires, struct err *e)
 		k->vcpus[i].icc.look = true;
 	}
 	return 0;
+}
+
+/*
+ * WFIT ends at a time or with an interrupt that is signalled. In the handler of
+ * one, an interrupt of no higher priority is not; KVM, with the syndrome of
+ * hardware that does not say which register has the time, waits for it all the
+ * same, for ever (kvm_handle_wfx), and else wakes over and over because of a
+ * timer that we have long been told of. Linux delays by WFIT in handlers, where
+ * it has it. So the guest has none, if KVM lets us say so (Linux 6.7).
+ */
+void icc_finalize(struct vcpu *v)
+{
+	u64 features;
+
+	if (!vcpu_reg_get(v, REG_ID_AA64ISAR2_EL1, &features) &&
+	    features & ISAR2_WFXT)
+		(void)vcpu_reg_set(v, REG_ID_AA64ISAR2_EL1,
+				   features & ~ISAR2_WFXT);
 }
 
 /* --- vectors --- */

@@ -131,6 +131,8 @@ int vcpu_finalize(struct kvm *k, u32 i, struct err *e)
 	int sve = KVM_ARM_VCPU_SVE;
 	int err;
 
+	if (k->setup.gic)
+		icc_finalize(v);
 	if (k->setup.sve && ioctl(v->fd, KVM_ARM_VCPU_FINALIZE, &sve) < 0)
 		return err_set(e, -errno, "vCPU %u: sve: %s", i,
 			       strerror(errno));

@@ -115,18 +115,19 @@ int kvm_attr_set(int fd, u32 group, u64 attr, const void *val);
 #define REG_CORE(field)                                        \
 	(KVM_REG_ARM64 | KVM_REG_SIZE_U64 | KVM_REG_ARM_CORE | \
 	 KVM_REG_ARM_CORE_REG(field))
-#define REG_X(n)      (REG_CORE(regs.regs[0]) + 2 * (n))
-#define REG_PC        REG_CORE(regs.pc)
-#define REG_PSTATE    REG_CORE(regs.pstate)
-#define REG_ELR_EL1   REG_CORE(elr_el1)
-#define REG_SPSR_EL1  REG_CORE(spsr[KVM_SPSR_EL1])
-#define REG_MPIDR_EL1 ARM64_SYS_REG(3, 0, 0, 0, 5)
-#define REG_SCTLR_EL1 ARM64_SYS_REG(3, 0, 1, 0, 0)
-#define REG_TTBR0_EL1 ARM64_SYS_REG(3, 0, 2, 0, 0)
-#define REG_TTBR1_EL1 ARM64_SYS_REG(3, 0, 2, 0, 1)
-#define REG_TCR_EL1   ARM64_SYS_REG(3, 0, 2, 0, 2)
-#define REG_ESR_EL1   ARM64_SYS_REG(3, 0, 5, 2, 0)
-#define REG_VBAR_EL1  ARM64_SYS_REG(3, 0, 12, 0, 0)
+#define REG_X(n)             (REG_CORE(regs.regs[0]) + 2 * (n))
+#define REG_PC               REG_CORE(regs.pc)
+#define REG_PSTATE           REG_CORE(regs.pstate)
+#define REG_ELR_EL1          REG_CORE(elr_el1)
+#define REG_SPSR_EL1         REG_CORE(spsr[KVM_SPSR_EL1])
+#define REG_MPIDR_EL1        ARM64_SYS_REG(3, 0, 0, 0, 5)
+#define REG_ID_AA64ISAR2_EL1 ARM64_SYS_REG(3, 0, 0, 6, 2)
+#define REG_SCTLR_EL1        ARM64_SYS_REG(3, 0, 1, 0, 0)
+#define REG_TTBR0_EL1        ARM64_SYS_REG(3, 0, 2, 0, 0)
+#define REG_TTBR1_EL1        ARM64_SYS_REG(3, 0, 2, 0, 1)
+#define REG_TCR_EL1          ARM64_SYS_REG(3, 0, 2, 0, 2)
+#define REG_ESR_EL1          ARM64_SYS_REG(3, 0, 5, 2, 0)
+#define REG_VBAR_EL1         ARM64_SYS_REG(3, 0, 12, 0, 0)
 /* 0 or -errno. */
 int vcpu_reg_get(const struct vcpu *v, u64 id, u64 *val);
 int vcpu_reg_set(const struct vcpu *v, u64 id, u64 val);
@@ -149,6 +150,8 @@ int hidden_its_reset(struct kvm *k);
 /* With @breakpoints of the hardware; @wires: KVM tells the levels of a vCPU's
  * private interrupts. */
 int icc_create(struct kvm *k, u32 breakpoints, bool wires, struct err *e);
+/* Of a vCPU that has not run. */
+void icc_finalize(struct vcpu *v);
 /* Of vCPU @i, which has just been reset; and of all. No vCPU runs. */
 void icc_vcpu_reset(struct kvm *k, u32 i);
 void icc_forget(struct kvm *k);

@@ -333,6 +333,8 @@ static enum kernel_reg reg_by_id(u64 id, char name[static 16])
 		{ ARM64_SYS_REG(3, 0, 2, 0, 2), REG_TCR_EL1, "TCR_EL1" },
 		{ ARM64_SYS_REG(3, 0, 5, 2, 0), REG_ESR_EL1, "ESR_EL1" },
 		{ ARM64_SYS_REG(3, 0, 12, 0, 0), REG_VBAR_EL1, "VBAR_EL1" },
+		{ ARM64_SYS_REG(3, 0, 0, 6, 2), REG_ID_AA64ISAR2_EL1,
+		  "ID_ISAR2" },
 	};
 
 	/* Core registers count in halves of 64 bits. */

@@ -31,6 +31,7 @@ enum kernel_reg {
 	REG_TCR_EL1,
 	REG_ESR_EL1,
 	REG_VBAR_EL1,
+	REG_ID_AA64ISAR2_EL1,
 	KERNEL_REGS,
 };
 
