@@ -270,16 +270,27 @@ static void line_set(struct kvm *k, u32 i, u32 which, bool level)
 	(void)ioctl(k->vm_fd, KVM_IRQ_LINE, &l);
 }
 
-/* Under the lock. KVM ends SYSTEM_SUSPEND for nothing but a line. */
+/* As KVM is to have them. It ends SYSTEM_SUSPEND for nothing but a line. */
+static u32 lines_now(const struct vcpu *v)
+{
+	u32 lines = v->icc.wanted & (KVM_LINE_IRQ | KVM_LINE_FIQ);
+
+	if (v->suspended && (v->icc.wanted & KVM_LINE_WAKE))
+		lines |= KVM_LINE_IRQ;
+	return lines;
+}
+
+/*
+ * Under the lock, and on the vCPU's own thread alone: a line is a bit of
+ * HCR_EL2, whose others KVM changes without care for it whenever that thread
+ * begins to run (kvm_arch_vcpu_load, Linux 7.3), so that what another sets at
+ * the same time may be lost.
+ */
 static void lines_apply(struct kvm *k, u32 i)
 {
 	struct icc *c = &k->vcpus[i].icc;
-	u32 to = c->wanted & (KVM_LINE_IRQ | KVM_LINE_FIQ);
-	u32 change;
+	u32 to = lines_now(&k->vcpus[i]), change = c->lines ^ to;
 
-	if (k->vcpus[i].suspended && (c->wanted & KVM_LINE_WAKE))
-		to |= KVM_LINE_IRQ;
-	change = c->lines ^ to;
 	if (change & KVM_LINE_IRQ)
 		line_set(k, i, KVM_ARM_IRQ_CPU_IRQ, to & KVM_LINE_IRQ);
 	if (change & KVM_LINE_FIQ)
@@ -290,15 +301,13 @@ static void lines_apply(struct kvm *k, u32 i)
 void kvm_vcpu_lines(struct kvm *k, u32 i, u32 lines)
 {
 	struct icc *c = &k->vcpus[i].icc;
-	bool kick = false;
+	bool kick;
 
 	lock_take(&c->lock);
 	c->wanted = lines;
-	/* A vCPU that is not in the guest looks before it enters. */
-	if (c->in_guest && (c->settled || !lines))
-		lines_apply(k, i);
-	else
-		kick = c->in_guest;
+	/* One that is not in the guest looks before it enters; one that is may
+	 * as well find that there is nothing any more. */
+	kick = c->in_guest && (lines_now(&k->vcpus[i]) & ~c->lines);
 	lock_drop(&c->lock);
 	if (kick)
 		k->setup.gic->kick(k->setup.gic->ctx, i);

@@ -22,9 +22,9 @@ struct icc {
 	struct lock lock;
 	u32 wanted, lines;
 	bool in_guest;
-	/* No new vectors are to be feared but after an access to a device. */
-	_Atomic bool settled;
-	/* The rest is the vCPU's own thread's. */
+	/* The rest is the vCPU's own thread's. No new vectors are to be feared
+	 * but after an access to a device: */
+	bool settled;
 	bool look; /* at VBAR_EL1, before entering */
 	bool stepping;
 	bool watching; /* its breakpoints are those that they should be */
