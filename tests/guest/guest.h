@@ -12,6 +12,9 @@ PRINTF_LIKE(1, 2) void say(const char *fmt, ...);
 /* The same, for what is wrong: returns false. */
 PRINTF_LIKE(1, 2) bool wrong(const char *fmt, ...);
 
+/* One of init.c's by NAME[,ARGUMENT]; what is left in @text is the name. */
+bool run_test(char *text);
+
 /* The start of a file as a string without its last newline; false without. */
 bool file_get(const char *path, char *buf, size_t size);
 bool file_put(const char *path, const char *text);

@@ -114,8 +114,6 @@ static bool test_hello(const char *arg)
 	return true;
 }
 
-static bool run_test(char *text);
-
 /* A guest does not remember its earlier boots, so it asks; after the test that
  * @arg is, if it is one. */
 static bool test_reboot(const char *arg)
@@ -191,7 +189,7 @@ static const struct {
 	{ "hotplug", test_hotplug },   /* CPUs, N times */
 	{ "affinity", test_affinity }, /* of interrupts, N times */
 	{ "modprobe", test_modprobe }, /* each device's driver N times */
-	{ "kexec", test_kexec },       /* the same kernel N times */
+	{ "kexec", test_kexec },       /* the same kernel N times, with a test */
 	{ "pmu-irq", test_pmu_irq },
 	{ "scribble-gic", test_scribble_gic }, /* for N seconds */
 	{ "ping", test_ping },                 /* N times */
@@ -217,8 +215,7 @@ static void mount_all(void)
 	}
 }
 
-/* NAME[,ARGUMENT]; what is left in @text is the name. */
-static bool run_test(char *text)
+bool run_test(char *text)
 {
 	char *arg = text + strcspn(text, ",");
 

@@ -9,6 +9,7 @@
 #include <glob.h>
 #include <linux/kexec.h>
 #include <linux/reboot.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -168,11 +169,18 @@ static bool again(void)
 }
 
 /* N times, N being one digit; the last kernel's interrupts come, and so do
- * those of its disks, on as many CPUs as there were. */
+ * those of its disks, on as many CPUs as there were. "N,TEST": that all of them
+ * run first. */
 bool test_kexec(const char *arg)
 {
 	struct kexec_segment s;
+	char first[64];
 
+	if (arg[0] && arg[1] == ',') {
+		snprintf(first, sizeof(first), "%s", arg + 2);
+		if (!run_test(first))
+			return false;
+	}
 	if (*arg > '0')
 		return again();
 	if (sysconf(_SC_NPROCESSORS_ONLN) != sysconf(_SC_NPROCESSORS_CONF))
