@@ -65,6 +65,9 @@ struct gic_setup {
 	 * before; 0 before the first call. With the lock held: it must not call
 	 * back. */
 	void (*output)(void *ctx, u32 cpu, u32 out);
+	/* A CPU has ended SPI @intid while its wire was high: true if that is
+	 * low from now on. NULL: wires know nothing of it. As output. */
+	bool (*ended)(void *ctx, u32 intid);
 	void *ctx;
 };
 

@@ -525,6 +525,61 @@ START_TEST(level_spi)
 }
 END_TEST
 
+/* A wire that falls when its interrupt is ended does not interrupt again; what
+ * is not active is not ended, nor is a wire that is low or a CPU's own. */
+START_TEST(level_ended)
+{
+	for (u32 split = 0; split < 2; split++) {
+		struct gic_world w;
+		u32 reg = split ? DIR : EOIR1;
+
+		bench_init(&w);
+		w.falls = true;
+		icc_set(&w, 0, CTLR, 2 * split);
+		gic_spi_set(w.gic, 40, true);
+		if (split)
+			icc_set(&w, 0, DIR, 40);
+		ck_assert_uint_eq(icc(&w, 0, IAR1), 40);
+		if (split)
+			icc_set(&w, 0, EOIR1, 40);
+		ck_assert_uint_eq(w.ends, 0);
+		icc_set(&w, 0, reg, 40);
+		ck_assert(w.ends == 1 && w.ended == 40);
+		ck_assert_uint_eq(w.out[0], 0);
+		ck_assert(!spi_bit(&w, D_ISPENDR, 40));
+
+		gic_spi_set(w.gic, 40, true);
+		ck_assert_uint_eq(icc(&w, 0, IAR1), 40);
+		gic_spi_set(w.gic, 40, false);
+		icc_set(&w, 0, EOIR1, 40);
+		icc_set(&w, 0, DIR, 40);
+		gic_ppi_set(w.gic, 0, 27, true);
+		ck_assert_uint_eq(icc(&w, 0, IAR1), 27);
+		icc_set(&w, 0, EOIR1, 27);
+		icc_set(&w, 0, DIR, 27);
+		ck_assert_uint_eq(w.ends, 1);
+		ck_assert_uint_eq(w.out[0], GIC_OUT_IRQ);
+		world_fini(&w);
+	}
+}
+END_TEST
+
+/* Nobody has it fall: it comes again, whichever CPU ended it. */
+START_TEST(level_ended_high)
+{
+	struct gic_world w;
+
+	bench_init(&w);
+	gic_spi_set(w.gic, 40, true);
+	for (u32 n = 1; n <= 3; n++) {
+		ck_assert_uint_eq(icc(&w, 0, IAR1), 40);
+		icc_set(&w, 0, EOIR1, 40);
+		ck_assert(w.ends == n && w.out[0] == GIC_OUT_IRQ);
+	}
+	world_fini(&w);
+}
+END_TEST
+
 START_TEST(edge_spi)
 {
 	struct gic_world w;
@@ -1750,10 +1805,10 @@ END_TEST
 
 UNIT_MAIN("gic", tables, create, create_short_of_memory, registers,
 	  set_and_clear, identity, no_lpis, access_sizes, system_registers,
-	  level_spi, edge_spi, wires_of_nothing, ppi, spi_line_capability,
-	  messages, most_urgent_first, preemption, common_binary_point,
-	  priority_mask, groups, ends, split_end, sgi_targets, sgi_ranges,
-	  sgi_groups, sgi_taken, routes, one_of_n, one_of_n_leaving, asleep,
-	  lpi, lpi_configuration, lpi_tables, lpi_bits, lpi_no_memory,
-	  lpi_moves, reset, state_moves, state_changed, state_refused,
-	  state_of_another, many_cpus)
+	  level_spi, level_ended, level_ended_high, edge_spi, wires_of_nothing,
+	  ppi, spi_line_capability, messages, most_urgent_first, preemption,
+	  common_binary_point, priority_mask, groups, ends, split_end,
+	  sgi_targets, sgi_ranges, sgi_groups, sgi_taken, routes, one_of_n,
+	  one_of_n_leaving, asleep, lpi, lpi_configuration, lpi_tables,
+	  lpi_bits, lpi_no_memory, lpi_moves, reset, state_moves, state_changed,
+	  state_refused, state_of_another, many_cpus)

@@ -166,6 +166,14 @@ static u64 acknowledge(struct gic_cpu *c, u32 group)
 	return p.intid;
 }
 
+/* Before a CPU looks at it again. */
+static bool falls(const struct gic *g, const struct irq_bank *b, u32 bit,
+		  u32 intid)
+{
+	return g->setup.ended && intid >= GIC_SPI_FIRST &&
+	       b->line & b->active & bit && g->setup.ended(g->setup.ctx, intid);
+}
+
 static void deactivate(struct gic_cpu *c, u32 intid)
 {
 	u32 bit;
@@ -173,6 +181,8 @@ static void deactivate(struct gic_cpu *c, u32 intid)
 
 	if (!b)
 		return;
+	if (falls(c->gic, b, bit, intid))
+		bank_line(b, bit, false);
 	b->active &= ~bit;
 	gic_irq_changed(c->gic, c, intid);
 }

@@ -19,6 +19,15 @@ static void output(void *ctx, u32 cpu, u32 out)
 	w->told++;
 }
 
+static bool ended(void *ctx, u32 intid)
+{
+	struct gic_world *w = ctx;
+
+	w->ended = intid;
+	w->ends++;
+	return w->falls;
+}
+
 static struct gic *make(struct gic_world *w)
 {
 	u32 affinity[GIC_CPUS_MAX];
@@ -30,6 +39,7 @@ static struct gic *make(struct gic_world *w)
 		.gicr_cpus = { (w->cpus + 1) / 2, w->cpus / 2 },
 		.dma = dma_plain(&w->mem),
 		.output = output,
+		.ended = ended,
 		.ctx = w,
 	};
 	struct err e;

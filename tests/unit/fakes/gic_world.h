@@ -85,6 +85,10 @@ struct gic_world {
 	u32 cpus, intid_limit, lpi_bits;
 	u32 out[GIC_CPUS_MAX];
 	u64 told; /* how often an output changed */
+	/* SPIs that were ended with their wires high: the last one, how many,
+	 * and whether such a wire falls. */
+	u32 ended, ends;
+	bool falls;
 };
 
 /* Where CPU @i stands: 16 to a cluster. */
