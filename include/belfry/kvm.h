@@ -121,6 +121,10 @@ struct msi_sink kvm_msi_sink(struct kvm *k);
 struct doorbells kvm_doorbells(struct kvm *k);
 /* Memory slots of their own, beside kvm_map's. Likewise. */
 struct windows kvm_windows(struct kvm *k);
+/* From now on SPI @intid falls when the guest has ended it, and the eventfd
+ * @ended is written to. Before the guest runs, once for each. */
+MUST_CHECK int kvm_irq_ended(struct kvm *k, u32 intid, int ended,
+			     struct err *e);
 
 /*
  * All vCPUs, the GIC and the ITS as at power-on: vCPU 0 on, the others off

@@ -642,6 +642,51 @@ START_TEST(lines_are_irqfds)
 }
 END_TEST
 
+/* By irqfds that resample, whose routes are told with the others. */
+START_TEST(ends_are_told)
+{
+	int held = kvm_kernel_held();
+	struct kvm *k = new_vm(&full_setup);
+	struct msi_sink sink = kvm_msi_sink(k);
+	struct err e = { 0 };
+	struct msi_line l;
+	int at = 0;
+
+	ck_assert(!kvm_irq_ended(k, 36, 201, &e));
+	open_line(&sink, &l);
+	ck_assert(!kvm_irq_ended(k, 39, 202, &e));
+	ck_assert(!sink.aim(k, &l, 8, 0x8000040, 6));
+	expect_lines(&at, "vm ROUTES 0: pin 4",
+		     "vm IRQFD gsi 0 flags 2 resamples 201",
+		     "vm ROUTES 0: pin 4 2: pin 7",
+		     "vm IRQFD gsi 2 flags 2 resamples 202",
+		     "vm ROUTES 0: pin 4 1: 0x8 0x008000040 6 2: pin 7",
+		     "vm IRQFD gsi 1 flags 0", NULL);
+	expect_end(at);
+	kvm_destroy(k);
+	ck_assert_int_eq(kvm_kernel_held(), held);
+}
+END_TEST
+
+START_TEST(ends_may_be_refused)
+{
+	int held = kvm_kernel_held();
+
+	for (int fail = 1; fail <= 2; fail++) {
+		struct kvm *k = new_vm(&full_setup);
+		struct err e = { 0 };
+
+		kvm_kernel.fail_with = EINVAL;
+		kvm_kernel.fail_at = kvm_kernel.calls + fail;
+		ck_assert_int_eq(kvm_irq_ended(k, 36, 201, &e), -EINVAL);
+		ck_assert_msg(strstr(e.msg, fail == 1 ? "ROUTING" : "IRQFD"),
+			      "%s", e.msg);
+		kvm_destroy(k);
+		ck_assert_int_eq(kvm_kernel_held(), held);
+	}
+}
+END_TEST
+
 START_TEST(a_refused_aim_is_tried_again)
 {
 	struct kvm *k = new_vm(&full_setup);
@@ -1478,8 +1523,9 @@ UNIT_MAIN("kvm", opening, a_kvm_of_another_version, probing, probing_the_gic,
 	  registers_among_commands, the_queue_wraps_around,
 	  a_batch_longer_than_the_queue, the_queue_after_a_reset,
 	  a_reset_disables, a_kernel_that_refuses, messages_for_a_hidden_its,
-	  interrupts, lines_are_irqfds, a_refused_aim_is_tried_again,
-	  lines_have_an_end, windows_are_slots, doorbells_are_ioeventfds,
-	  accesses, power, suspending_and_waking, suspending_that_fails,
-	  undecoded_accesses, exits_nobody_knows, kicks, exits_are_counted,
-	  counters_that_are_missing, requests_for_the_sandbox)
+	  interrupts, lines_are_irqfds, ends_are_told, ends_may_be_refused,
+	  a_refused_aim_is_tried_again, lines_have_an_end, windows_are_slots,
+	  doorbells_are_ioeventfds, accesses, power, suspending_and_waking,
+	  suspending_that_fails, undecoded_accesses, exits_nobody_knows, kicks,
+	  exits_are_counted, counters_that_are_missing,
+	  requests_for_the_sandbox)

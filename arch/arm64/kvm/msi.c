@@ -1,6 +1,7 @@
 /*
  * Messages and doorbells in the kernel: lines are irqfds, each the GSI of its
- * number with a route that names the message; doorbells are ioeventfds.
+ * number with a route that names the message, or the SPI whose end it tells;
+ * doorbells are ioeventfds.
  *
  * KVM takes the routes of all lines at once and waits for its readers each
  * time, so a route is only set when it changes. Between being opened and aimed
@@ -16,6 +17,8 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
+
+#define SPI_FIRST 32 /* IHI 0069, 2.2 */
 
 /* What the guest calls @addr, if it is the doorbell of an ITS of ours, is the
  * hidden one's. */
@@ -85,12 +88,13 @@ static int line_open(void *ctx, struct msi_line *l, struct err *e)
 	return 0;
 }
 
-static int irqfd(struct kvm *k, u32 id, u32 flags)
+static int irqfd(struct kvm *k, u32 id, u32 flags, int ended)
 {
 	struct kvm_irqfd q = {
 		.fd = (u32)k->msi.routes[id].fd,
 		.gsi = id,
 		.flags = flags,
+		.resamplefd = (u32)ended,
 	};
 
 	return ioctl(k->vm_fd, KVM_IRQFD, &q) < 0 ? -errno : 0;
@@ -103,7 +107,7 @@ static void deassign(struct kvm *k, u32 id)
 
 	/* Can fail only for what is not assigned. */
 	if (r->assigned)
-		(void)irqfd(k, id, KVM_IRQFD_FLAG_DEASSIGN);
+		(void)irqfd(k, id, KVM_IRQFD_FLAG_DEASSIGN, 0);
 	r->assigned = false;
 }
 
@@ -121,28 +125,36 @@ static void line_close(void *ctx, struct msi_line *l)
 	l->fd = -1;
 }
 
+static struct kvm_irq_routing_entry route_entry(const struct msi_route *r,
+						u32 gsi)
+{
+	if (r->intid)
+		return (struct kvm_irq_routing_entry) {
+			.gsi = gsi,
+			.type = KVM_IRQ_ROUTING_IRQCHIP,
+			.u.irqchip.pin = r->intid - SPI_FIRST,
+		};
+	return (struct kvm_irq_routing_entry) {
+		.gsi = gsi,
+		.type = KVM_IRQ_ROUTING_MSI,
+		.flags = KVM_MSI_VALID_DEVID,
+		.u.msi = { .address_lo = (u32)r->addr,
+			   .address_hi = (u32)(r->addr >> 32),
+			   .data = r->data,
+			   .devid = r->devid },
+	};
+}
+
 static int tell_routes(struct kvm *k)
 {
 	struct msi_table *t = &k->msi;
 
 	t->told->nr = 0;
 	t->told->flags = 0;
-	for (u32 i = 0; i < t->nr; i++) {
-		const struct msi_route *r = &t->routes[i];
-
-		if (!r->aimed)
-			continue;
-		t->told->entries[t->told->nr++] =
-			(struct kvm_irq_routing_entry) {
-				.gsi = i,
-				.type = KVM_IRQ_ROUTING_MSI,
-				.flags = KVM_MSI_VALID_DEVID,
-				.u.msi = { .address_lo = (u32)r->addr,
-					   .address_hi = (u32)(r->addr >> 32),
-					   .data = r->data,
-					   .devid = r->devid },
-			};
-	}
+	for (u32 i = 0; i < t->nr; i++)
+		if (t->routes[i].aimed)
+			t->told->entries[t->told->nr++] =
+				route_entry(&t->routes[i], i);
 	return ioctl(k->vm_fd, KVM_SET_GSI_ROUTING, t->told) < 0 ? -errno : 0;
 }
 
@@ -179,7 +191,7 @@ static int aim_locked(struct kvm *k, u32 id, const struct msi_route *to)
 
 	if (err || r->assigned)
 		return err;
-	err = irqfd(k, id, 0);
+	err = irqfd(k, id, 0, 0);
 	r->assigned = !err;
 	return err;
 }
@@ -220,6 +232,29 @@ struct msi_sink kvm_msi_sink(struct kvm *k)
 		.rest = line_rest,
 		.ctx = k,
 	};
+}
+
+/*
+ * An irqfd that resamples tells of the end whoever raised the SPI. It is never
+ * signalled itself: VFIO would do so in its interrupt handler, and KVM (Linux
+ * 7.3) then sends to the CPUs of all vCPUs, which may deadlock from there.
+ */
+int kvm_irq_ended(struct kvm *k, u32 intid, int ended, struct err *e)
+{
+	struct msi_table *t = &k->msi;
+	struct msi_line l;
+	int err = line_open(k, &l, e);
+
+	if (err)
+		return err;
+	t->routes[l.id].intid = intid;
+	t->routes[l.id].aimed = true;
+	err = tell_routes(k);
+	if (err)
+		return err_set(e, err, "KVM_SET_GSI_ROUTING: %s",
+			       strerror(-err));
+	err = irqfd(k, l.id, KVM_IRQFD_FLAG_RESAMPLE, ended);
+	return err ? err_set(e, err, "KVM_IRQFD: %s", strerror(-err)) : 0;
 }
 
 void msi_destroy(struct kvm *k)

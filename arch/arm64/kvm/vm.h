@@ -67,7 +67,8 @@ struct vcpu {
 
 /* A line's message, and how far the kernel knows of it. */
 struct msi_route {
-	int fd; /* -1: closed */
+	int fd;    /* -1: closed */
+	u32 intid; /* not 0: it has no message, but tells this SPI's end */
 	bool aimed, assigned;
 	u32 devid, data;
 	u64 addr;

@@ -214,7 +214,22 @@ static int signal_msi(const struct kvm_msi *m)
 		       : (int)(m->data & 1);
 }
 
-/* The routes in one line: "vm ROUTES 1: devid addr data". */
+static size_t route_text(char *text, size_t size,
+			 const struct kvm_irq_routing_entry *e)
+{
+	if (e->type == KVM_IRQ_ROUTING_IRQCHIP) {
+		ck_assert(!e->flags && !e->u.irqchip.irqchip);
+		return (size_t)snprintf(text, size, " %u: pin %u", e->gsi,
+					e->u.irqchip.pin);
+	}
+	ck_assert_uint_eq(e->type, KVM_IRQ_ROUTING_MSI);
+	ck_assert_uint_eq(e->flags, KVM_MSI_VALID_DEVID);
+	return (size_t)snprintf(text, size, " %u: 0x%x 0x%x%08x %u", e->gsi,
+				e->u.msi.devid, e->u.msi.address_hi,
+				e->u.msi.address_lo, e->u.msi.data);
+}
+
+/* The routes in one line: "vm ROUTES 1: devid addr data 2: pin 4". */
 static int set_routing(const struct kvm_irq_routing *r)
 {
 	char text[KERNEL_LINE] = "";
@@ -223,15 +238,19 @@ static int set_routing(const struct kvm_irq_routing *r)
 	for (u32 i = 0; i < r->nr; i++) {
 		const struct kvm_irq_routing_entry *e = &r->entries[i];
 
-		ck_assert_uint_eq(e->type, KVM_IRQ_ROUTING_MSI);
-		ck_assert_uint_eq(e->flags, KVM_MSI_VALID_DEVID);
-		len += (size_t)snprintf(text + len, sizeof(text) - len,
-					" %u: 0x%x 0x%x%08x %u", e->gsi,
-					e->u.msi.devid, e->u.msi.address_hi,
-					e->u.msi.address_lo, e->u.msi.data);
+		len += route_text(text + len, sizeof(text) - len, e);
 		ck_assert_uint_lt(len, sizeof(text));
 	}
 	return call("vm ROUTES%s", text);
+}
+
+static int irqfd(const struct kvm_irqfd *q)
+{
+	if (q->flags & KVM_IRQFD_FLAG_RESAMPLE)
+		return call("vm IRQFD gsi %u flags %u resamples %d", q->gsi,
+			    q->flags, (int)q->resamplefd);
+	ck_assert_uint_eq(q->resamplefd, 0);
+	return call("vm IRQFD gsi %u flags %u", q->gsi, q->flags);
 }
 
 static int ioeventfd(const struct kvm_ioeventfd *q)
@@ -267,9 +286,7 @@ static int vm_ioctl(unsigned long request, void *arg)
 	case KVM_SET_GSI_ROUTING:
 		return set_routing(arg);
 	case KVM_IRQFD:
-		return call("vm IRQFD gsi %u flags %u",
-			    ((struct kvm_irqfd *)arg)->gsi,
-			    ((struct kvm_irqfd *)arg)->flags);
+		return irqfd(arg);
 	case KVM_IOEVENTFD:
 		return ioeventfd(arg);
 	}
