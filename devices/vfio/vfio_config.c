@@ -11,7 +11,6 @@
 #include <string.h>
 
 #define VENDOR_ID       0x00
-#define STATUS          0x06
 #define REVISION        0x08
 #define CACHE_LINE      0x0c
 #define LATENCY         0x0d

@@ -131,13 +131,17 @@ static void switch_on(struct vfio_msi *m, u32 nr)
 	m->nr = nr;
 }
 
+bool vfio_msi_wanted(const struct vfio_msi *m)
+{
+	return m->dev && control_of(m->f->config + m->cap) & CONTROL_ENABLE;
+}
+
 void vfio_msi_follow(struct vfio_msi *m)
 {
 	const u8 *cap = m->f->config + m->cap;
-	u64 control = control_of(cap);
-	u32 nr = 1u << FIELD_GET(CONTROL_ENABLED, control);
+	u32 nr = 1u << FIELD_GET(CONTROL_ENABLED, control_of(cap));
 
-	nr = control & CONTROL_ENABLE ? MIN(nr, m->max) : 0;
+	nr = vfio_msi_wanted(m) ? MIN(nr, m->max) : 0;
 	if (m->nr != nr) {
 		vfio_msi_off(m);
 		if (nr)

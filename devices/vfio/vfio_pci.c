@@ -22,7 +22,8 @@ struct vfio_pci {
 	struct vfio_region config;
 	struct vfio_bar bars[PCI_ROM + 1];
 	struct vfio_irqs irqs; /* it has MSI-X, */
-	struct vfio_msi msi;   /* or MSI, or neither */
+	struct vfio_msi msi;   /* or MSI, or neither; */
+	struct vfio_pin pin;   /* and may have a pin */
 	bool can_reset;        /* alone */
 	bool can_reset_bus; /* or with all on its bus, which are the guest's */
 	struct loop_event error, request;
@@ -55,13 +56,44 @@ static void config_put(struct vfio_pci *d, u32 off, u32 len, u64 val)
 			    len, off);
 }
 
-/* Interrupt pins are not the guest's, and memory is always decoded. */
-static void put_command(struct vfio_pci *d, u64 guest)
+static u64 command_of(const struct vfio_pci *d)
+{
+	return field_get(d->f.config + COMMAND, 2);
+}
+
+/* Memory is always decoded; and it raises no pin that nobody listens to. */
+static void put_command(struct vfio_pci *d, u64 guest, bool pin)
 {
 	u64 passed = COMMAND_MASTER | COMMAND_PARITY | COMMAND_SERR;
 
 	config_put(d, COMMAND, 2,
-		   (guest & passed) | COMMAND_MEMORY | COMMAND_INTX_OFF);
+		   (guest & passed) | COMMAND_MEMORY |
+			   (pin ? 0 : COMMAND_INTX_OFF));
+}
+
+/* Without memory no driver can have told it to interrupt. */
+static bool wants_pin(const struct vfio_pci *d)
+{
+	return d->pin.dev && command_of(d) & COMMAND_MEMORY &&
+	       !(command_of(d) & COMMAND_INTX_OFF) &&
+	       !pci_msix_enabled(&d->f) && !vfio_msi_wanted(&d->msi);
+}
+
+static void pin_on(struct vfio_pci *d)
+{
+	if (d->pin.on)
+		return;
+	vfio_pin_on(&d->pin);
+	if (d->pin.on)
+		put_command(d, command_of(d), true);
+}
+
+static void pin_off(struct vfio_pci *d)
+{
+	if (!d->pin.on)
+		return;
+	put_command(d, command_of(d), false);
+	vfio_pin_off(&d->pin);
 }
 
 static bool any_passed(const struct vfio_pci *d, u32 off, u32 len)
@@ -88,12 +120,28 @@ static void mix(const struct vfio_pci *d, u8 *bytes, u32 off, u32 len, u64 raw)
 			bytes[i] = (u8)raw;
 }
 
+static bool covers(u32 off, u32 len, u32 at)
+{
+	return off <= at && at < off + len;
+}
+
+/* Does it interrupt? */
+static void show_pin(struct vfio_pci *d)
+{
+	u8 *status = d->f.config + STATUS;
+
+	*status = (u8)((*status & ~STATUS_INTX) |
+		       (config_get(d, STATUS, 1) & STATUS_INTX));
+}
+
 static void config_read(void *dev, u32 off, u32 len)
 {
 	struct vfio_pci *d = dev;
 
 	if (d->msi.dev && off >= d->msi.cap)
 		vfio_msi_show_pending(&d->msi);
+	if (d->pin.dev && covers(off, len, STATUS))
+		show_pin(d);
 	if (any_passed(d, off, len))
 		mix(d, d->f.config + off, off, len, config_get(d, off, len));
 }
@@ -159,7 +207,7 @@ static void reset_hardware(struct vfio_pci *d)
 {
 	struct err e;
 
-	put_command(d, 0);
+	put_command(d, 0, false);
 	if (d->f.asleep)
 		config_put(d, d->view.pm + PM_CONTROL, 2, 0);
 	if (ask_reset(d, &e))
@@ -170,6 +218,7 @@ static void reset_hardware(struct vfio_pci *d)
 static void reset_function(struct vfio_pci *d)
 {
 	d->resets++;
+	pin_off(d);
 	pci_function_reset(&d->f);
 	if (d->msi.dev)
 		vfio_msi_follow(&d->msi);
@@ -220,19 +269,16 @@ static bool asked_reset(struct vfio_pci *d, u32 off, u32 len)
 	       (af && v->config[v->af + AF_CAP] & AF_CAP_FLR);
 }
 
-static bool covers(u32 off, u32 len, u32 at)
-{
-	return off <= at && at < off + len;
-}
-
 static void config_written(void *dev, u32 off, u32 len)
 {
 	struct vfio_pci *d = dev;
 	const struct vfio_view *v = &d->view;
 	bool reset = asked_reset(d, off, len);
 
+	if (!wants_pin(d))
+		pin_off(d);
 	if (off < COMMAND + 2 && off + len > COMMAND)
-		put_command(d, field_get(d->f.config + COMMAND, 2));
+		put_command(d, command_of(d), d->pin.on);
 	if (v->pm && covers(off, len, v->pm + PM_CONTROL))
 		change_power(d, v->pm + PM_CONTROL, MIN(len, 2));
 	else
@@ -241,6 +287,8 @@ static void config_written(void *dev, u32 off, u32 len)
 		vfio_msi_follow(&d->msi);
 	if (reset)
 		reset_function(d);
+	if (wants_pin(d))
+		pin_on(d);
 }
 
 /* --- BARs --- */
@@ -285,6 +333,8 @@ static void hw_enable(void *dev, bool on)
 {
 	struct vfio_pci *d = dev;
 
+	if (on)
+		pin_off(d);
 	vfio_irqs_enable(&d->irqs, on);
 }
 
@@ -455,6 +505,18 @@ static int make_msix(struct vfio_pci *d, const struct vfio_pci_setup *s,
 	return pci_take_msix(&d->f, at, &sink, &hw, e);
 }
 
+/* No message, no doorbell. */
+static int check_pin_alone(const struct vfio_pci *d,
+			   const struct vfio_pci_setup *s, struct err *e)
+{
+	if (!s->strict)
+		return 0;
+	return err_set(
+		e, -ENOTSUP,
+		"doorbell \"direct\" cannot be had for device %s: it interrupts by a pin alone; \"auto\" takes what can",
+		d->dev->name);
+}
+
 static int make_interrupts(struct vfio_pci *d, const struct vfio_pci_setup *s,
 			   struct err *e)
 {
@@ -469,10 +531,11 @@ static int make_interrupts(struct vfio_pci *d, const struct vfio_pci_setup *s,
 		return make_msix(d, s, &at, e);
 	if (d->view.msi)
 		return vfio_msi_init(&d->msi, s, &d->f, d->view.msi, e);
-	return err_set(
-		e, -ENOTSUP,
-		"device %s has neither MSI-X nor MSI: those that interrupt by a pin cannot be passed through",
-		d->dev->name);
+	return d->pin.dev
+		       ? check_pin_alone(d, s, e)
+		       : err_set(e, -ENOTSUP,
+				 "device %s has no interrupts that the host's VFIO offers (MSI-X, MSI or INTx): it cannot be passed through",
+				 d->dev->name);
 }
 
 static int make_bars(struct vfio_pci *d, const u8 *raw, struct err *e)
@@ -519,12 +582,17 @@ static int build(struct vfio_pci *d, const struct vfio_pci_setup *s,
 		err = read_config(d, raw, e);
 	if (err)
 		return err;
+	err = vfio_pin_init(&d->pin, s, e);
+	if (err)
+		return err;
 	d->can_reset = info.reset;
 	if (!d->can_reset) {
 		d->can_reset_bus = owns_bus(d);
 		hide_flr(&d->view);
 	}
-	put_command(d, 0);
+	if (d->pin.dev)
+		d->view.config[INTERRUPT_PIN] = INTA;
+	put_command(d, 0, false);
 	pci_function_init_as(&d->f, s->name, d->view.config, d->view.writable,
 			     &ops, d);
 	err = make_bars(d, raw, e);
@@ -562,6 +630,7 @@ void vfio_pci_destroy(struct vfio_pci *d)
 {
 	if (!d)
 		return;
+	vfio_pin_off(&d->pin);
 	if (d->irqs.vectors)
 		vfio_irqs_enable(&d->irqs, false);
 	pci_function_fini(&d->f);
@@ -581,6 +650,7 @@ struct pci_function *vfio_pci_function(struct vfio_pci *d)
 
 void vfio_pci_reset(struct vfio_pci *d)
 {
+	pin_off(d);
 	vfio_msi_off(&d->msi);
 	vfio_irqs_sleep(&d->irqs, true);
 	reset_hardware(d);
@@ -605,7 +675,7 @@ struct vfio_pci_status vfio_pci_status(struct vfio_pci *d)
 		.resets = d->resets,
 		.errors = d->errors,
 		.faults = d->faults.count + q->refused.count +
-			  d->msi.refused.count,
+			  d->msi.refused.count + d->pin.refused.count,
 	};
 
 	if (d->msi.dev) {

@@ -14,6 +14,10 @@
 #define COMMAND_PARITY   BIT(6)
 #define COMMAND_SERR     BIT(8)
 #define COMMAND_INTX_OFF BIT(10)
+#define STATUS           0x06
+#define STATUS_INTX      BIT(3)
+#define INTERRUPT_PIN    0x3d
+#define INTA             1
 
 /* PCI Express capability, Device Capabilities and Control. */
 #define EXP_DEVCAP     4
@@ -125,9 +129,27 @@ MUST_CHECK int vfio_msi_init(struct vfio_msi *m, const struct vfio_pci_setup *s,
 void vfio_msi_fini(struct vfio_msi *m);
 /* It sends nothing until the guest switches it on. */
 void vfio_msi_off(struct vfio_msi *m);
+/* Has the guest switched it on? */
+bool vfio_msi_wanted(const struct vfio_msi *m);
 /* The guest has written to it, or it was reset; and is about to read it. */
 void vfio_msi_follow(struct vfio_msi *m);
 void vfio_msi_show_pending(struct vfio_msi *m);
+
+/* --- vfio_pin.c: the pin --- */
+
+struct vfio_pin {
+	struct vfio_device *dev; /* NULL: there is none */
+	struct irq_pin irq;
+	bool on;
+	struct guest_faults refused;
+};
+
+/* Zeroed before; there is one if both VFIO and @s have it. */
+MUST_CHECK int vfio_pin_init(struct vfio_pin *p, const struct vfio_pci_setup *s,
+			     struct err *e);
+/* No other kind of interrupts is on. What the host refuses stays off. */
+void vfio_pin_on(struct vfio_pin *p);
+void vfio_pin_off(struct vfio_pin *p);
 
 /* --- vfio_bar.c: BARs --- */
 

@@ -23,6 +23,26 @@ static inline void irq_line_set(const struct irq_line *l, bool level)
 	l->set(l->ctx, l->intid, level);
 }
 
+/*
+ * The wire of hardware's pin, level-sensitive. A write to @raise raises it; the
+ * guest having ended the interrupt, it has fallen, and @ended is written to:
+ * who still wants it raises it again. Others may be on it. Eventfds, of whoever
+ * made it.
+ */
+struct irq_pin {
+	int raise, ended;
+	u32 intid;
+	/* As if the guest had ended it. Any thread. */
+	void (*drop)(void *ctx, u32 intid);
+	void *ctx;
+};
+
+struct irq_pins {
+	/* One on SPI @intid, before the guest runs. -errno and a message. */
+	int (*open)(void *ctx, u32 intid, struct irq_pin *pin, struct err *e);
+	void *ctx;
+};
+
 /* A message of a device's that whoever writes to @fd sends. */
 struct msi_line {
 	int fd; /* an eventfd, owned by the sink; -1: not open */

@@ -4,8 +4,8 @@
  * The guest sees a configuration space made from the hardware's by a table
  * (vfio_config.c), its BARs as memory of its own but for the pages of the MSI-X
  * table and pending bits, and vectors that send to where it says: by the
- * doorbell. What reaches memory is decided by what the device is attached to,
- * which is not of interest here.
+ * doorbell; or, while it uses neither MSI-X nor MSI, a pin. What reaches memory
+ * is decided by what the device is attached to, which is not of interest here.
  *
  * PCI Local Bus 3.0; PCI Express Base 5.0, chapter 7.
  */
@@ -27,6 +27,8 @@ struct vfio_pci_setup {
 	struct loop *loop;
 	struct windows windows;
 	struct msi_sink msi;
+	/* Its wire, copied; NULL: the guest sees no pin. */
+	const struct irq_pin *pin;
 	gpa_t translater; /* the guest's GITS_TRANSLATER */
 	/* What is wanted: DIRECT becomes RMR where it cannot be had, unless
 	 * @strict, which refuses then. */
@@ -48,7 +50,7 @@ struct pci_function *vfio_pci_function(struct vfio_pci *d);
  * from the bus in any case. No vCPU runs; before pci_host_reset. */
 void vfio_pci_reset(struct vfio_pci *d);
 
-/* What became of setup.mode. */
+/* What became of setup.mode; HOST, if it has a pin alone. */
 enum doorbell_mode vfio_pci_doorbell(const struct vfio_pci *d);
 
 struct vfio_pci_vector {

@@ -60,6 +60,8 @@ static struct world {
 	u64 kernel_at;
 	int fds[VECTORS], msi[VFIO_MSI_MAX], event[2];
 	bool stays_awake, stays_asleep, asleep;
+	struct irq_pin pin;
+	u32 drops;
 	/* What the guest reaches without us. */
 	struct window {
 		gpa_t at;
@@ -934,7 +936,7 @@ START_TEST(refused)
 	cannot(-ENOTSUP, "is no PCI function");
 	init();
 	put_cap(PM, 0x01, EXP);
-	cannot(-ENOTSUP, "neither MSI-X nor MSI");
+	cannot(-ENOTSUP, "no interrupts that the host's VFIO offers");
 	init();
 	w.device.irq[VFIO_MSIX].count = VECTORS - 1;
 	cannot(-ENOTSUP, "9 of its 10 vectors");
@@ -1479,6 +1481,250 @@ START_TEST(msi_refused)
 }
 END_TEST
 
+/* --- the pin --- */
+
+#define PIN_ON                                                            \
+	"SET_IRQS flags 0x24 index 0x0 start 0x0 count 0x1: 201",         \
+		"SET_IRQS flags 0x14 index 0x0 start 0x0 count 0x1: 202", \
+		"pwrite of 7 at 0x4 len 2"
+#define PIN_OFF                     \
+	"pwrite of 7 at 0x4 len 2", \
+		"SET_IRQS flags 0x21 index 0x0 start 0x0 count 0x0"
+
+static void drop(void *ctx, u32 intid)
+{
+	ck_assert(ctx == &w && intid == 36);
+	w.drops++;
+}
+
+static void give_pin(void)
+{
+	w.pin = (struct irq_pin) { 201, 202, 36, drop, &w };
+	w.setup.pin = &w.pin;
+}
+
+static void expect_pin(bool on, u32 drops)
+{
+	ck_assert(!(field_get(w.config + 4, 2) & PCI_COMMAND_INTX) == on);
+	ck_assert_uint_eq(w.drops, drops);
+}
+
+static void running_pin(void)
+{
+	give_pin();
+	make();
+	place();
+	expect_pin(true, 0);
+	vfio_kernel_forget();
+}
+
+/* It is the guest's while memory is on and it is not switched off. */
+START_TEST(pin)
+{
+	static const struct {
+		u32 command;
+		bool on;
+	} rows[] = {
+		{ 0x0002, true },  { 0x0402, false }, { 0x0006, true },
+		{ 0x0000, false }, { 0x0404, false }, { 0x0546, false },
+		{ 0x0146, true },
+	};
+	u32 drops = 0;
+
+	init();
+	give_pin();
+	make();
+	ck_assert_uint_eq(cfg(0x3c, 2), 0x0100);
+	set_cfg(0x3c, 2, 0xffff);
+	ck_assert_uint_eq(cfg(0x3c, 2), 0x01ff);
+	expect_pin(false, 0);
+	set_cfg(PCI_COMMAND, 2, 0x0006);
+	EXPECT_CALLS("pwrite of 7 at 0x4 len 2", PIN_ON);
+	ck_assert_uint_eq(field_get(w.config + 4, 2), 0x0006);
+	set_cfg(PCI_COMMAND, 2, 0x0007);
+	EXPECT_CALLS("pwrite of 7 at 0x4 len 2");
+	set_cfg(PCI_COMMAND, 2, 0x0406);
+	EXPECT_CALLS(PIN_OFF, "pwrite of 7 at 0x4 len 2");
+	ck_assert_uint_eq(field_get(w.config + 4, 2), 0x0406);
+	expect_pin(false, ++drops);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		drops += i && rows[i - 1].on && !rows[i].on;
+		set_cfg(PCI_COMMAND, 2, rows[i].command);
+		expect_pin(rows[i].on, drops);
+	}
+	ck_assert_uint_eq(status().faults, 0);
+	fini();
+}
+END_TEST
+
+/* VFIO has one kind on at a time: the pin goes first, and comes last. */
+START_TEST(pin_or_msix)
+{
+	init();
+	running_pin();
+	set_vector(1, false);
+	msix(MSIX_CONTROL_ON);
+	EXPECT_CALLS(PIN_OFF,
+		     "SET_IRQS flags 0x24 index 0x2 start 0x1 count 0x1");
+	expect_pin(false, 1);
+	expect_arrives(1, DOORBELL, DATA(1));
+	vfio_kernel_forget();
+	set_cfg(PCI_COMMAND, 2, 0x0006);
+	EXPECT_CALLS("pwrite of 7 at 0x4 len 2");
+	expect_pin(false, 1);
+	msix(0);
+	EXPECT_CALLS("SET_IRQS flags 0x21 index 0x2 start 0x0 count 0x0",
+		     PIN_ON);
+	expect_pin(true, 1);
+	ck_assert_uint_eq(status().faults, 0);
+	fini();
+}
+END_TEST
+
+START_TEST(pin_or_msi)
+{
+	init_msi();
+	running_pin();
+	set_cfg(MSI + 2, 2, MSI_ON);
+	EXPECT_CALLS(PIN_OFF,
+		     "SET_IRQS flags 0x24 index 0x1 start 0x0 count 0x1");
+	expect_pin(false, 1);
+	set_cfg(MSI + 2, 2, 0);
+	EXPECT_CALLS("SET_IRQS flags 0x21 index 0x1 start 0x0 count 0x0",
+		     PIN_ON);
+	expect_pin(true, 1);
+	ck_assert_uint_eq(status().faults, 0);
+	fini();
+}
+END_TEST
+
+START_TEST(pin_alone)
+{
+	init();
+	put_cap(PM, 0x01, EXP);
+	running_pin();
+	ck_assert_int_eq(vfio_pci_doorbell(w.p), DOORBELL_MODE_HOST);
+	ck_assert_uint_eq(status().vectors | status().armed, 0);
+	ck_assert_uint_eq(w.b->sink.opened, 0);
+	sleep_in(3);
+	sleep_in(0);
+	reset_machine();
+	ck_assert_uint_eq(status().faults, 0);
+	fini();
+}
+END_TEST
+
+/* Interrupt Status is the hardware's. */
+START_TEST(pin_status)
+{
+	for (int has = 0; has < 2; has++) {
+		init();
+		if (has)
+			give_pin();
+		make();
+		w.config[PCI_STATUS] = 0x88;
+		ck_assert_uint_eq(cfg(PCI_STATUS, 2), has ? 0x18 : 0x10);
+		ck_assert_uint_eq(cfg(PCI_COMMAND, 4) >> 16, has ? 0x18 : 0x10);
+		w.config[PCI_STATUS] = 0x80;
+		ck_assert_uint_eq(cfg(PCI_STATUS, 1), 0x10);
+		fini();
+	}
+}
+END_TEST
+
+/* The first that begins so. */
+static int line_of(const char *words)
+{
+	int i = 0;
+
+	while (strncmp(vfio_kernel.line[i], words, strlen(words)) != 0)
+		ck_assert_int_lt(++i, vfio_kernel.lines);
+	return i;
+}
+
+START_TEST(pin_reset)
+{
+	for (int machine = 0; machine < 2; machine++) {
+		init();
+		running_pin();
+		if (machine)
+			reset_machine();
+		else
+			set_cfg(EXP + 8, 2, 0x8000);
+		ck_assert_int_lt(line_of("SET_IRQS flags 0x21 index 0x0"),
+				 line_of("RESET"));
+		expect_pin(false, 1);
+		ck_assert_uint_eq(cfg(0x3c, 2), 0x0100);
+		place();
+		expect_pin(true, 1);
+		ck_assert_uint_eq(status().faults, 0);
+		fini();
+	}
+}
+END_TEST
+
+/* What goes with the function takes the line down, too. */
+START_TEST(pin_ends_with_it)
+{
+	init();
+	running_pin();
+	vfio_pci_destroy(w.p);
+	w.p = NULL;
+	EXPECT_CALLS("SET_IRQS flags 0x21 index 0x0 start 0x0 count 0x0");
+	ck_assert_uint_eq(w.drops, 1);
+	fini();
+}
+END_TEST
+
+START_TEST(pin_refused)
+{
+	init();
+	put_cap(PM, 0x01, EXP);
+	give_pin();
+	w.setup.strict = true;
+	cannot(-ENOTSUP, "by a pin alone");
+	init();
+	put_cap(PM, 0x01, EXP);
+	give_pin();
+	w.device.irq[VFIO_INTX].count = 0;
+	cannot(-ENOTSUP, "no interrupts that the host's VFIO offers");
+	init();
+	give_pin();
+	w.device.irq[VFIO_INTX].count = 0;
+	make();
+	place();
+	ck_assert_uint_eq(cfg(0x3d, 1), 0);
+	expect_pin(false, 0);
+	fini();
+
+	/* Only later: it stays off, all of it, until it is tried anew. */
+	for (int n = 2; n <= 3; n++) {
+		init();
+		hush();
+		give_pin();
+		make();
+		vfio_kernel.fail_at = n;
+		set_cfg(PCI_COMMAND, 2, 0x0006);
+		if (n == 2)
+			EXPECT_CALLS("pwrite of 7 at 0x4 len 2",
+				     "SET_IRQS flags 0x24 index 0x0");
+		else
+			EXPECT_CALLS("pwrite of 7 at 0x4 len 2",
+				     "SET_IRQS flags 0x24 index 0x0",
+				     "SET_IRQS flags 0x14 index 0x0",
+				     "SET_IRQS flags 0x21 index 0x0");
+		expect_pin(false, 0);
+		ck_assert_uint_eq(status().faults, 1);
+		vfio_kernel.fail_at = 0;
+		set_cfg(0x3c, 1, 5);
+		EXPECT_CALLS(PIN_ON);
+		expect_pin(true, 0);
+		ck_assert_uint_eq(status().faults, 1);
+		fini();
+	}
+}
+END_TEST
+
 /* --- what the host says --- */
 
 static void stop(struct loop_op *op, int result)
@@ -1559,6 +1805,7 @@ START_TEST(every_call_may_fail)
 
 	init();
 	hush();
+	give_pin();
 	w.device.region[7].size = 256;
 	for (;; n++) {
 		vfio_kernel_forget();
@@ -1567,9 +1814,9 @@ START_TEST(every_call_may_fail)
 		if (!vfio_kernel.failed[0])
 			break;
 	}
-	/* 19 calls: all but the write of the command. */
-	ck_assert_int_eq(n, reads + 19 + 1);
-	ck_assert_int_eq(failed, reads + 18);
+	/* 20 calls: all but the write of the command. */
+	ck_assert_int_eq(n, reads + 20 + 1);
+	ck_assert_int_eq(failed, reads + 19);
 	w.p = NULL;
 	fini();
 }
@@ -1627,12 +1874,14 @@ START_TEST(memory_may_run_out)
 }
 END_TEST
 
-UNIT_MAIN("vfio_pci", msi, msi_masked, msi_reset, msi_refused, made, guest_sees,
-	  windows, by_access, access_refused, less_than_a_page, mapped_in_part,
-	  mapped_with_a_gap, rom, vectors, vector_status, all_at_once,
-	  armed_late, pending_bits, no_table, doorbells, strictly, strays,
-	  refused, config_passed, command, flr, no_flr, flr_that_fails,
-	  machine_reset, machine_reset_by_bus, sleeps, switched_while_asleep,
-	  does_not_sleep, does_not_wake, control_by_bytes, reset_asleep,
-	  machine_reset_asleep, events, no_events, every_call_may_fail,
-	  every_line_may_fail, every_line_of_msi_may_fail, memory_may_run_out)
+UNIT_MAIN("vfio_pci", pin, pin_or_msix, pin_or_msi, pin_alone, pin_status,
+	  pin_reset, pin_ends_with_it, pin_refused, msi, msi_masked, msi_reset,
+	  msi_refused, made, guest_sees, windows, by_access, access_refused,
+	  less_than_a_page, mapped_in_part, mapped_with_a_gap, rom, vectors,
+	  vector_status, all_at_once, armed_late, pending_bits, no_table,
+	  doorbells, strictly, strays, refused, config_passed, command, flr,
+	  no_flr, flr_that_fails, machine_reset, machine_reset_by_bus, sleeps,
+	  switched_while_asleep, does_not_sleep, does_not_wake,
+	  control_by_bytes, reset_asleep, machine_reset_asleep, events,
+	  no_events, every_call_may_fail, every_line_may_fail,
+	  every_line_of_msi_may_fail, memory_may_run_out)
