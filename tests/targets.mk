@@ -70,7 +70,8 @@ $(O)/tests/fuzz/fuzz_%: $(O)/tests/fuzz/fuzz_%.o $(O)/tests/fuzz/replay.o $(arch
 	$(Q)$(CC) $(ldflags) -o $@ $(filter %.o,$^) $(link-libs)
 
 # Parts of a module that only their own directory and tests know.
-machine-tests = test_vcpus test_policy test_devices test_user_msi test_lent
+machine-tests = test_vcpus test_policy test_devices test_user_msi test_lent \
+		test_levels
 $(machine-tests:%=$(O)/tests/unit/%.o): \
 	private cppflags += -iquote src/machine
 $(O)/tests/unit/test_prioset.o $(O)/tests/unit/test_eventmap.o: \

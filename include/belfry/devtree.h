@@ -21,6 +21,12 @@ struct devtree_streams {
 #define DEVTREE_STREAMS_MAX 65
 #define DEVTREE_RMRS_MAX    32
 
+/* The function @rid interrupts by INTA as SPI @intid. */
+#define DEVTREE_PINS_MAX 32
+struct devtree_pin {
+	u32 rid, intid;
+};
+
 struct devtree {
 	const struct memmap *map;
 	u32 cpus;
@@ -35,6 +41,8 @@ struct devtree {
 	 * MSI window as it is. */
 	u32 rmr[DEVTREE_RMRS_MAX];
 	u32 rmrs;
+	struct devtree_pin pin[DEVTREE_PINS_MAX];
+	u32 pins;
 	u64 kaslr_seed;
 	u8 rng_seed[DEVTREE_RNG_SEED];
 };

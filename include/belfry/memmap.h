@@ -59,7 +59,8 @@ enum {
 	INTID_SPI = 32,
 	INTID_UART = INTID_SPI + 1,
 	INTID_RTC = INTID_SPI + 2,
-	INTID_INTX = INTID_SPI + 4, /* INTA to INTD of PCI, level */
+	INTID_INTX = INTID_SPI + 4, /* pins of PCI functions, level */
+	INTX_WIRES = 4,
 	INTID_SMMUS = INTID_SPI + 8,
 	/* As few as the GIC allows: a guest clears each at boot, and exits. */
 	INTID_LIMIT = 64,

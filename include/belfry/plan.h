@@ -21,6 +21,7 @@ struct plan_vfio {
 	struct hostpci host; /* as sysfs tells */
 	u32 space;           /* equal for those that share an ITS of the host */
 	u32 smmu;            /* of the guest's that it is behind */
+	u32 intid; /* the SPI that its pin is wired to; 0: it has none */
 	/* The guest is to map the MSI window for it as it is: told to. Who
 	 * finds out that it must sets this; the tree has room. */
 	bool rmr;
@@ -68,7 +69,7 @@ MUST_CHECK int plan_place(struct plan *p, bool pmu, bool steal_time,
 /* The tree of a placed plan; the caller adds seeds. */
 void plan_devtree(const struct plan *p, struct devtree *d);
 
-/* Of that, which functions are behind which SMMU. */
+/* Of that, which functions are behind which SMMU, and have which pin. */
 void plan_streams(const struct plan *p, struct devtree *d);
 
 #endif

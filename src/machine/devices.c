@@ -172,7 +172,13 @@ static int make_vfio(struct device *d, const struct devices_setup *s,
 		.mode = wanted_mode(c, p->smmu != PLAN_NO_SMMU),
 		.strict = c->doorbell == DOORBELL_DIRECT,
 	};
+	struct irq_pin pin;
 
+	if (p->intid) {
+		if (s->pins.open(s->pins.ctx, p->intid, &pin, e))
+			return err_prefix(e, "%s", c->place);
+		setup.pin = &pin;
+	}
 	d->vfio = vfio_pci_create(&setup, e);
 	if (!d->vfio)
 		return err_prefix(e, "%s", c->place);

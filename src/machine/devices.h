@@ -21,6 +21,7 @@ struct devices_setup {
 	struct chars_wire hvc; /* what hvc0 is made with, if there is one */
 	struct smmus *smmus;   /* NULL: there are none */
 	struct lent *lent;     /* NULL: nothing is */
+	struct irq_pins pins;  /* for those */
 	struct windows windows;
 };
 

@@ -225,6 +225,30 @@ static void iommu_map(struct dt *t, const struct devtree *d)
 		dt_cells(t, "iommu-map", cells, n);
 }
 
+/* Devicetree Specification 0.4, 2.4.3: a function's INTA, whose interrupt that
+ * is, the address there, which. */
+static void interrupt_map(struct dt *t, const struct devtree *d)
+{
+	u32 cells[10 * DEVTREE_PINS_MAX];
+	size_t n = 0;
+
+	for (u32 i = 0; i < d->pins; i++) {
+		const u32 entry[] = {
+			d->pin[i].rid << 8, 0, 0, 1,
+			PHANDLE_GIC,        0, 0, SPI(d->pin[i].intid),
+			LEVEL_HIGH
+		};
+
+		memcpy(cells + n, entry, sizeof(entry));
+		n += ARRAY_SIZE(entry);
+	}
+	if (!n)
+		return;
+	dt_u32(t, "#interrupt-cells", 1);
+	dt_u32(t, "interrupt-map-mask", 0xff00, 0, 0, 7);
+	dt_cells(t, "interrupt-map", cells, n);
+}
+
 /* Others a guest finds by itself. */
 static void functions(struct dt *t, const struct devtree *d)
 {
@@ -262,6 +286,7 @@ static void pci(struct dt *t, const struct devtree *d)
 	dt_cells(t, "ranges", ranges, w->mem64_size ? nr : nr / 2);
 	dt_u32(t, "msi-map", 0, PHANDLE_ITS, 0, PCI_FUNCTIONS_MAX);
 	iommu_map(t, d);
+	interrupt_map(t, d);
 	dt_empty(t, "dma-coherent");
 	functions(t, d);
 	dt_node_end(t);
@@ -275,6 +300,8 @@ size_t devtree_size(const struct devtree *d)
 	if (d->map->smmus)
 		size += 512 + d->map->smmus * 256ull + d->streams_nr * 16ull +
 			DEVTREE_RMRS_MAX * 128ull;
+	if (d->pins)
+		size += 128 + d->pins * 40ull;
 	return size;
 }
 

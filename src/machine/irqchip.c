@@ -1,5 +1,6 @@
 #include "irqchip.h"
 
+#include "levels.h"
 #include "user_msi.h"
 
 #include <belfry/gic.h>
@@ -24,6 +25,8 @@ struct irqchip {
 	struct kvm_gic kvm_gic;
 	struct gic *gic;
 	struct user_msi *msi;
+	/* all */
+	struct levels *levels;
 };
 
 struct irqchip *irqchip_create(const struct config *cfg,
@@ -45,6 +48,7 @@ void irqchip_destroy(struct irqchip *c)
 	if (!c)
 		return;
 	user_msi_destroy(c->msi);
+	levels_destroy(c->levels);
 	its_destroy(c->its);
 	gic_destroy(c->gic);
 	loop_event_fini(&c->more);
@@ -87,6 +91,13 @@ static void output(void *ctx, u32 cpu, u32 out)
 			      GIC_OUT_WAKE == KVM_LINE_WAKE,
 		      "they are the same lines");
 	kvm_vcpu_lines(c->kvm, cpu, out);
+}
+
+static bool ended(void *ctx, u32 intid)
+{
+	struct irqchip *c = ctx;
+
+	return levels_ended(c->levels, intid);
 }
 
 bool irqchip_sysreg(void *irqchip, u32 cpu, u32 reg, bool write, u64 *val)
@@ -185,6 +196,7 @@ static int make_gic(struct irqchip *c, struct err *e)
 		.lpi_bits = LPI_BITS,
 		.dma = dma_plain(c->mem),
 		.output = output,
+		.ended = ended,
 		.ctx = c,
 	};
 
@@ -230,16 +242,23 @@ static int start_user(struct irqchip *c, struct mmio_bus *bus, struct loop *l,
 int irqchip_start(struct irqchip *c, struct kvm *k, struct mmio_bus *bus,
 		  struct loop *l, struct err *e)
 {
+	int err = 0;
+
 	c->kvm = k;
 	switch (c->cfg->irqchip) {
 	case IRQCHIP_KERNEL:
 		break;
 	case IRQCHIP_SPLIT:
-		return start_split(c, bus, l, e);
+		err = start_split(c, bus, l, e);
+		break;
 	case IRQCHIP_USER:
-		return start_user(c, bus, l, e);
+		err = start_user(c, bus, l, e);
+		break;
 	}
-	return 0;
+	if (err)
+		return err;
+	c->levels = levels_create(k, c->gic, l);
+	return c->levels ? 0 : err_set(e, -ENOMEM, "out of memory");
 }
 
 void irqchip_run(struct irqchip *c, struct vcpus *v)
@@ -259,6 +278,11 @@ struct irq_line irqchip_line(struct irqchip *c, u32 intid)
 {
 	return c->gic ? gic_irq_line(c->gic, intid)
 		      : kvm_irq_line(c->kvm, intid);
+}
+
+struct irq_pins irqchip_pins(struct irqchip *c)
+{
+	return levels_pins(c->levels);
 }
 
 struct msi_sink irqchip_msi(struct irqchip *c)

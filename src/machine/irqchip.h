@@ -1,7 +1,7 @@
 /*
  * The guest's interrupt controller, whoever's it is: KVM's, KVM's with an ITS
  * of ours in front of it, or all ours. To the rest of the machine they look the
- * same: lines and messages.
+ * same: lines, pins and messages.
  */
 #ifndef BELFRY_IRQCHIP_H
 #define BELFRY_IRQCHIP_H
@@ -42,5 +42,6 @@ void irqchip_reset(struct irqchip *c);
 
 struct irq_line irqchip_line(struct irqchip *c, u32 intid);
 struct msi_sink irqchip_msi(struct irqchip *c);
+struct irq_pins irqchip_pins(struct irqchip *c);
 
 #endif

@@ -317,6 +317,7 @@ static int make_devices(struct machine *m, struct err *e)
 			.msi = irqchip_msi(m->irqchip),
 			.doorbells = kvm_doorbells(m->kvm),
 		},
+		.pins = irqchip_pins(m->irqchip),
 		.windows = kvm_windows(m->kvm),
 	};
 	int err = 0;

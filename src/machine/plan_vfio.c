@@ -11,6 +11,7 @@
 #include <string.h>
 
 static_assert(CONFIG_VFIOS_MAX <= DEVTREE_RMRS_MAX, "a region for each");
+static_assert(CONFIG_VFIOS_MAX <= DEVTREE_PINS_MAX, "and a pin");
 static_assert(2 * CONFIG_VFIOS_MAX + 1 <= DEVTREE_STREAMS_MAX,
 	      "each, and what is between them");
 
@@ -28,6 +29,7 @@ struct search {
 	struct faults *f;
 	struct memmap map; /* where RAM is */
 	u64 below, above;  /* bytes of BARs, so far */
+	u32 pins;          /* likewise */
 	char its[CONFIG_VFIOS_MAX][HOSTPCI_ITS];
 };
 
@@ -153,6 +155,20 @@ static void find_its(struct search *s, u32 i)
 		s->its[i][0] = '\0';
 }
 
+/* In turn they share what wires there are, as in a host: SPIs are few because a
+ * guest clears each at boot. */
+static void find_pin(struct search *s, u32 i)
+{
+	struct plan_vfio *v = &s->p->vfios[i];
+	struct hostpci_interrupts q;
+	u8 config[HOSTPCI_CONFIG];
+	int len = hostpci_config(config, &v->host, s->p->sys);
+
+	hostpci_interrupts(&q, config, len < 0 ? 0 : (size_t)len);
+	if (q.intx)
+		v->intid = INTID_INTX + s->pins++ % INTX_WIRES;
+}
+
 static void look_at(struct search *s, u32 i)
 {
 	const struct config_vfio *v = &s->p->cfg->vfios[i];
@@ -170,6 +186,7 @@ static void look_at(struct search *s, u32 i)
 	check_group(s, i);
 	count_bars(s, i);
 	find_its(s, i);
+	find_pin(s, i);
 }
 
 /* --- what is in front of it --- */
@@ -311,6 +328,10 @@ void plan_streams(const struct plan *p, struct devtree *d)
 		smmu[at->bdf] = p->vfios[at->index].smmu;
 		if (p->vfios[at->index].rmr)
 			d->rmr[d->rmrs++] = at->bdf;
+		if (p->vfios[at->index].intid)
+			d->pin[d->pins++] = (struct devtree_pin) {
+				at->bdf, p->vfios[at->index].intid
+			};
 	}
 	for (u32 rid = 0; rid < PCI_FUNCTIONS_MAX; rid++)
 		add_stream(d, rid, smmu[rid]);

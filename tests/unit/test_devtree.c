@@ -370,6 +370,39 @@ START_TEST(streams)
 }
 END_TEST
 
+/* Levels of the GIC's, which has addresses of two cells; and without such
+ * functions not a word of it. */
+START_TEST(pins)
+{
+	const char *node = "/pcie@3f000000", *gic;
+	u32 whose;
+	struct bench b;
+
+	bench_init(&b, 1, false);
+	memmap_add_pci(&b.map, 0);
+	b.d.pin[b.d.pins++] = (struct devtree_pin) { 0x08, 36 };
+	b.d.pin[b.d.pins++] = (struct devtree_pin) { 0xff, 39 };
+	bench_write(&b);
+	gic = "/interrupt-controller@8100000";
+	whose = phandle_at(&b, gic);
+	has_cells(&b, gic, "#address-cells", 1, 2u);
+	has_cells(&b, node, "#interrupt-cells", 1, 1u);
+	has_cells(&b, node, "interrupt-map-mask", 4, 0xff00u, 0u, 0u, 7u);
+	has_cells(&b, node, "interrupt-map", 20, 0x0800u, 0u, 0u, 1u, whose, 0u,
+		  0u, 0u, 4u, 4u, 0xff00u, 0u, 0u, 1u, whose, 0u, 0u, 0u, 7u,
+		  4u);
+	free(b.fdt);
+
+	bench_init(&b, 1, false);
+	memmap_add_pci(&b.map, 0);
+	bench_write(&b);
+	has_none(&b, node, "interrupt-map");
+	has_none(&b, node, "interrupt-map-mask");
+	has_none(&b, node, "#interrupt-cells");
+	free(b.fdt);
+}
+END_TEST
+
 static u64 read_cells(const fdt32_t *cell, u32 nr)
 {
 	u64 val = 0;
@@ -475,6 +508,8 @@ static void fill(struct bench *b)
 		add_streams(b, 2 * i, 1, i % MEMMAP_SMMUS_MAX);
 	for (u32 i = 0; i < DEVTREE_RMRS_MAX; i++)
 		b->d.rmr[b->d.rmrs++] = 4 * i + 128;
+	for (u32 i = 0; i < DEVTREE_PINS_MAX; i++)
+		b->d.pin[b->d.pins++] = (struct devtree_pin) { 8 * i, 36 };
 	b->d.initrd = b->map.ram;
 	b->d.initrd_end = b->map.ram + 4096;
 }
@@ -502,6 +537,17 @@ START_TEST(room_for_all)
 			b.d.rmr[b.d.rmrs++] = k;
 		bench_write(&b);
 		free(b.fdt);
+		/* Nor an SMMU. */
+		for (u32 nr = 1; nr <= DEVTREE_PINS_MAX; nr++) {
+			bench_init(&b, cpu_counts[i], false);
+			b.d.cmdline = "";
+			memmap_add_pci(&b.map, 0);
+			for (u32 k = 0; k < nr; k++)
+				b.d.pin[b.d.pins++] =
+					(struct devtree_pin) { 8 * k, 36 };
+			bench_write(&b);
+			free(b.fdt);
+		}
 	}
 }
 END_TEST
@@ -644,6 +690,6 @@ START_TEST(dtc_has_nothing_to_say)
 END_TEST
 
 UNIT_MAIN("devtree", trees_of_all_sizes, an_initrd_and_a_pmu, a_pci_bus, smmus,
-	  streams, a_window_mapped_as_it_is, room_for_all, peripheral_ids,
+	  streams, pins, a_window_mapped_as_it_is, room_for_all, peripheral_ids,
 	  a_long_command_line, the_same_input_the_same_bytes,
 	  a_buffer_too_small, dtc_has_nothing_to_say)

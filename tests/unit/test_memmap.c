@@ -274,11 +274,11 @@ END_TEST
 START_TEST(interrupts_exist)
 {
 	bool taken[INTID_LIMIT] = { false };
-	u32 spis[6 + MEMMAP_SMMUS_MAX * SMMU_IRQS], nr = 0;
+	u32 spis[2 + INTX_WIRES + MEMMAP_SMMUS_MAX * SMMU_IRQS], nr = 0;
 
 	spis[nr++] = INTID_UART;
 	spis[nr++] = INTID_RTC;
-	for (u32 i = 0; i < 4; i++)
+	for (u32 i = 0; i < INTX_WIRES; i++)
 		spis[nr++] = INTID_INTX + i;
 	for (u32 i = 0; i < MEMMAP_SMMUS_MAX; i++)
 		for (u32 irq = 0; irq < SMMU_IRQS; irq++)

@@ -290,6 +290,42 @@ static void bridge(u32 its)
 	tree_link("devices/of_node", "firmware/devicetree/base/pcie");
 }
 
+/* Of each that has one, in turn. */
+START_TEST(pins)
+{
+	struct bench *b = bench_create();
+	u8 config[HOSTPCI_CONFIG_ALL] = { 0 };
+	struct devtree d = { .pins = 0 };
+	char name[HOSTPCI_NAME], path[64];
+
+	for (u32 i = 0; i < INTX_WIRES + 3; i++) {
+		snprintf(name, sizeof(name), "0000:%02x:00.0", i);
+		snprintf(path, sizeof(path), "bus/pci/devices/%s/config", name);
+		offer(name, (int)i, "smmu3.0x1000");
+		config[0x3d] = i != 1;
+		if (i != 2)
+			tree_bytes(path, config, sizeof(config));
+		ask(b, name, 8 * i);
+	}
+	finds(b);
+	finds(b);
+	plan_streams(&b->p, &d);
+	ck_assert_uint_eq(d.pins, INTX_WIRES + 1);
+	for (u32 i = 0, n = 0; i < INTX_WIRES + 3; i++) {
+		if (i == 1 || i == 2) {
+			ck_assert_uint_eq(b->p.vfios[i].intid, 0);
+			continue;
+		}
+		ck_assert_uint_eq(b->p.vfios[i].intid,
+				  INTID_INTX + n % INTX_WIRES);
+		ck_assert_uint_eq(d.pin[n].rid, 8 * i);
+		ck_assert_uint_eq(d.pin[n].intid, b->p.vfios[i].intid);
+		n++;
+	}
+	bench_destroy(b);
+}
+END_TEST
+
 START_TEST(its_told_apart)
 {
 	static const struct {
@@ -672,7 +708,7 @@ START_TEST(streams_of_many)
 }
 END_TEST
 
-UNIT_MAIN("plan", nothing_to_find, one_found, smmus_told_apart, too_many_smmus,
-	  its_told_apart, iommufds, not_the_functions_own, refusals, no_group,
-	  reserved_regions, windows, windows_of_many, streams_of_functions,
-	  streams_of_many)
+UNIT_MAIN("plan", nothing_to_find, one_found, pins, smmus_told_apart,
+	  too_many_smmus, its_told_apart, iommufds, not_the_functions_own,
+	  refusals, no_group, reserved_regions, windows, windows_of_many,
+	  streams_of_functions, streams_of_many)
