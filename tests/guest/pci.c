@@ -64,6 +64,21 @@ u32 pci_stream(const char *place)
 	return bus << 8 | slot << 3 | function;
 }
 
+bool pci_lend(const char *place)
+{
+	char path[128];
+
+	pci_path(place, "driver_override", path, sizeof(path));
+	if (!file_put(path, "vfio-pci"))
+		return wrong("%s: %s", path, strerror(errno));
+	pci_path(place, "driver/unbind", path, sizeof(path));
+	file_put(path, place);
+	if (!file_put(PCI "drivers_probe", place))
+		return wrong("drivers_probe: %s", strerror(errno));
+	pci_path(place, "driver", path, sizeof(path));
+	return appears(path);
+}
+
 static size_t find_capability(const u8 *config, u8 id)
 {
 	size_t at = config[PCI_CAPABILITY_LIST] & 0xfcu;

@@ -15,6 +15,9 @@ u32 pci_stream(const char *place);
 /* Where its file of sysfs is. */
 void pci_path(const char *place, const char *file, char *buf, size_t size);
 
+/* From its own driver to the guest's VFIO; false, and said, if it will not. */
+bool pci_lend(const char *place);
+
 /* Where the MSI-X table is; false, and said, without one. PCI Express 6.0,
  * 7.7.2. */
 struct msix {

@@ -23,7 +23,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define PCI        "/sys/bus/pci/"
 #define DOORBELL   0xfeed0000 /* where the device is to see it */
 #define NOWHERE    0xdead0000 /* where nothing is mapped */
 #define TRANSLATER 0x40       /* of an ITS, in the page of its second frame */
@@ -54,22 +53,6 @@ struct lent {
 };
 
 /* --- how it comes to us --- */
-
-/* From its own driver to the guest's VFIO. */
-static bool take(const char *place)
-{
-	char path[128];
-
-	pci_path(place, "driver_override", path, sizeof(path));
-	if (!file_put(path, "vfio-pci"))
-		return wrong("%s: %s", path, strerror(errno));
-	pci_path(place, "driver/unbind", path, sizeof(path));
-	file_put(path, place);
-	if (!file_put(PCI "drivers_probe", place))
-		return wrong("drivers_probe: %s", strerror(errno));
-	pci_path(place, "driver", path, sizeof(path));
-	return appears(path);
-}
 
 static bool open_group(struct lent *l)
 {
@@ -261,7 +244,7 @@ static bool prepare(struct lent *l)
 
 	if (!pci_of_make(0x8086, 0x10c9, l->place, sizeof(l->place)))
 		return wrong("there is no 82576");
-	if (!take(l->place) || !pci_msix(l->place, &m) || !open_group(l) ||
+	if (!pci_lend(l->place) || !pci_msix(l->place, &m) || !open_group(l) ||
 	    !let_work(l) || !arm(l) || !find_doorbell(l))
 		return false;
 	l->regs = map_bar(l, 0);
