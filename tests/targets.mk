@@ -39,6 +39,7 @@ $(guest-dir)/wire: $(O)/tests/boot/wire.o \
 	$(addprefix $(O)/tests/guest/,data.o exchange.o sha256.o)
 $(O)/tests/boot/wire.o: private cppflags += -Itests/guest
 $(guest-dir)/measure: $(O)/tests/bench/measure.o
+$(O)/tests/guest/passed_tasks.o: private cppflags += -iquote src/host
 $(guest-programs):
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
@@ -47,7 +48,8 @@ $(guest-dir)/initrd: $(guest-dir)/init tests/guest/pack
 	$(call say,PACK,$@)
 	$(Q)tests/guest/pack $< $@
 
-## make bench             count instructions, also QEMU's; BENCH='part...' of it
+## make bench             count instructions, also QEMU's; BENCH='part...' of
+##                        boots, devices, irqchips, passthrough
 bench: arm64
 	$(Q)O=$(O) tests/bench/run $(BENCH)
 

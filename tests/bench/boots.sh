@@ -5,6 +5,7 @@
 # There is a second guest, `debian`, the stock cloud kernel of Debian 12, most of
 # whose time is its own.
 
+host --kernel newest
 put_qemu
 debian=$(tests/setup/kernel bookworm-cloud)
 put "$debian/vmlinuz" debian

@@ -11,6 +11,7 @@
 # own code; the rest of the whole is the host's kernel and, for networks, the
 # program at their other end.
 
+host --kernel newest
 put_qemu
 put "$O/guest/wire" wire
 in_lab modprobe tun

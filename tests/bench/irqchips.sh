@@ -24,6 +24,7 @@ its_told()
 		"$log"
 }
 
+host --kernel newest
 no_polling
 for kind in tasks calls; do
 	for chip in kernel user split; do

@@ -5,6 +5,10 @@
  *	measure time COMMAND...		nanoseconds from exec to its end
  *	measure exits COMMAND...	KVM exits, and those of them that went
  *					to user space for MMIO, of all its vCPUs
+ *	measure lines COMMAND...	each line of its output, behind the
+ *					nanoseconds since exec and the whole
+ *					machine's instructions meanwhile, which
+ *					are fewer, as waiting is none
  *	measure memory SIZE COMMAND...	peak resident bytes outside of mappings
  *					of at least SIZE bytes (the guest's RAM)
  *	measure tasks COMMAND...	of each task of its guest's
@@ -16,13 +20,17 @@
  *					in user space
  *	measure calls COMMAND...	likewise: returns from KVM_RUN by
  *					reason, and KVM's ioctls by name
+ *	measure smmu COMMAND...		likewise: writes to CMDQ_PROD of the
+ *					guest's SMMU, and the ioctls that
+ *					invalidate what the host's remembers
  *
- * The last two print a line first that names the columns. One of all these at a
- * time, because counting exits and calls and looking at memory take time of
+ * The last three print a line first that names the columns. One of all these at
+ * a time, because counting exits and calls and looking at memory take time of
  * their own. Exits and calls come from the kernel's tracepoints, so they mean
- * the same whatever made the VM; the exits of tasks from KVM's counters, which
- * count in any case, as the PMU does instructions. The command's standard input
- * is empty, or what the tasks wait for; its output is ours on standard error.
+ * the same whatever made the VM (for smmu as text, which even a kernel
+ * without histograms has); the exits of tasks from KVM's counters, which count
+ * in any case, as the PMU does instructions. The command's standard input is
+ * empty, or what the tasks wait for; its output is ours on standard error.
  * Status 1 if it failed.
  */
 #include <errno.h>
@@ -35,12 +43,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-#define EVENTS    "/sys/kernel/tracing/events/"
+#define TRACING   "/sys/kernel/tracing/"
+#define EVENTS    TRACING "events/"
 #define COUNTERS  "/sys/kernel/debug/kvm/"
 #define SAMPLE_US 2000
 
@@ -65,7 +75,7 @@ static unsigned long long now(void)
 	       (unsigned long long)t.tv_nsec;
 }
 
-/* With these as its standard input and output. */
+/* With these as its standard input and output; it ends when we do. */
 static pid_t start_with(int in, int out, char **argv)
 {
 	pid_t pid = fork();
@@ -74,6 +84,7 @@ static pid_t start_with(int in, int out, char **argv)
 		die("fork");
 	if (pid > 0)
 		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	dup2(in, STDIN_FILENO);
 	dup2(out, STDOUT_FILENO);
 	execv(argv[0], argv);
@@ -113,20 +124,26 @@ static void measure_time(char **argv)
 	printf("%llu\n", now() - begin);
 }
 
-/* Write a word to an event's file; true if the kernel took it. */
-static bool event_write(const char *event, const char *file, const char *word)
+/* True if the kernel took it. */
+static bool file_write(const char *path, const char *word)
 {
-	char path[256];
-	int fd;
+	int fd = open(path, O_WRONLY);
 	bool good;
 
-	snprintf(path, sizeof(path), EVENTS "%s/%s", event, file);
-	fd = open(path, O_WRONLY);
 	if (fd < 0)
 		return false;
 	good = write(fd, word, strlen(word)) == (ssize_t)strlen(word);
 	close(fd);
 	return good;
+}
+
+/* Write a word to an event's file, likewise. */
+static bool event_write(const char *event, const char *file, const char *word)
+{
+	char path[256];
+
+	snprintf(path, sizeof(path), EVENTS "%s/%s", event, file);
+	return file_write(path, word);
 }
 
 /* A histogram that the kernel keeps of an event. */
@@ -297,6 +314,28 @@ static unsigned long long read_meter(int fd)
 	return n;
 }
 
+static void measure_lines(char **argv)
+{
+	int in = open("/dev/null", O_RDONLY | O_CLOEXEC), out[2], meter;
+	unsigned long long begin;
+	char line[512];
+	pid_t pid;
+	FILE *says;
+
+	if (pipe2(out, O_CLOEXEC))
+		die("pipe");
+	meter = open_meter(-1, false, false);
+	begin = now();
+	pid = start_with(in, out[1], argv);
+	close(in);
+	close(out[1]);
+	says = fdopen(out[0], "r");
+	while (fgets(line, sizeof(line), says))
+		printf("%llu %llu %s", now() - begin, read_meter(meter), line);
+	fclose(says);
+	ended(pid, 0);
+}
+
 static unsigned long long read_counter(const char *name)
 {
 	char path[128];
@@ -403,6 +442,82 @@ static struct figures read_calls(void)
 static const struct meters calls = { call_columns, CALLS, start_calls,
 				     stop_calls, read_calls };
 
+/* --- what tasks have the SMMU forget --- */
+
+enum { CMDQ_PROD_WRITES, INVALIDATIONS, SMMU_FIGURES };
+
+static const struct column smmu_columns[SMMU_FIGURES] = {
+	[CMDQ_PROD_WRITES] = { "prod", 0 },
+	[INVALIDATIONS] = { "invalidate", 0 },
+};
+
+/* An SMMU's registers begin at 64 KiB, of whichever guest. IHI 0070G, 6.2. */
+#define SMMU_FRAME 0x10000
+#define CMDQ_PROD  0x98
+/* Of linux/iommufd.h. */
+#define IOMMU_HWPT_INVALIDATE 0x3b8d
+
+static FILE *trace_pipe;
+static struct figures smmu_figures;
+
+static void trace_set(const char *event, const char *filter)
+{
+	if (!event_write(event, "filter", filter) ||
+	    !event_write(event, "enable", "1"))
+		die("%s", event);
+}
+
+static void start_smmu(void)
+{
+	char filter[32];
+	int fd = open(TRACING "trace_pipe", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+
+	/* What was left there by others, if anything. */
+	close(open(TRACING "trace", O_WRONLY | O_TRUNC | O_CLOEXEC));
+	trace_pipe = fd < 0 ? NULL : fdopen(fd, "r");
+	if (!trace_pipe || !file_write(TRACING "buffer_size_kb", "16384"))
+		die("trace_pipe");
+	snprintf(filter, sizeof(filter), "id == %d", SYS_ioctl);
+	trace_set("raw_syscalls/sys_enter", filter);
+	trace_set("kvm/kvm_mmio", "type == 2"); /* writes */
+}
+
+static void stop_smmu(void)
+{
+	event_write("raw_syscalls/sys_enter", "enable", "0");
+	event_write("kvm/kvm_mmio", "enable", "0");
+	fclose(trace_pipe);
+}
+
+static void add_event(const char *line)
+{
+	const char *call = strstr(line, ": NR "), *mmio = strstr(line, " gpa ");
+	unsigned long long n;
+
+	if (strstr(line, "[LOST ")) {
+		errno = EOVERFLOW;
+		die("trace_pipe");
+	}
+	if (call && sscanf(call, ": NR %*d (%*x, %llx", &n) == 1)
+		smmu_figures.n[INVALIDATIONS] += n == IOMMU_HWPT_INVALIDATE;
+	else if (mmio && sscanf(mmio, " gpa %llx", &n) == 1)
+		smmu_figures.n[CMDQ_PROD_WRITES] += n % SMMU_FRAME == CMDQ_PROD;
+}
+
+/* Until there is nothing left to read. */
+static struct figures read_smmu(void)
+{
+	char line[512];
+
+	while (fgets(line, sizeof(line), trace_pipe))
+		add_event(line);
+	clearerr(trace_pipe);
+	return smmu_figures;
+}
+
+static const struct meters smmu = { smmu_columns, SMMU_FIGURES, start_smmu,
+				    stop_smmu, read_smmu };
+
 /* --- the tasks --- */
 
 static struct figures minus(struct figures a, struct figures b)
@@ -412,7 +527,22 @@ static struct figures minus(struct figures a, struct figures b)
 	return a;
 }
 
-/* Its guest begins a task when it gets a line. */
+/* Firmware clears the screen in front of a guest's first line. */
+static const char *without_escapes(const char *line)
+{
+	while (*line == '\033')
+		line += strcspn(line, "HJh") + 1;
+	return line;
+}
+
+static void go_on(int to)
+{
+	if (write(to, "\n", 1) != 1)
+		die("its standard input");
+}
+
+/* Its guest begins a task when it gets a line, and waits for one when that is
+ * done. */
 static void follow_tasks(const struct meters *m, FILE *says, int to)
 {
 	struct figures begin, task, nothing = { { 0 } };
@@ -421,15 +551,16 @@ static void follow_tasks(const struct meters *m, FILE *says, int to)
 
 	while (fgets(line, sizeof(line), says)) {
 		fputs(line, stderr);
-		if (sscanf(line, "%31[a-z0-9-]: %7[a-z], %llu, %llu", name,
-			   word, &count, &irqs) < 2)
+		if (sscanf(without_escapes(line),
+			   "%31[a-z0-9-]: %7[a-z], %llu, %llu", name, word,
+			   &count, &irqs) < 2)
 			continue;
 		if (!strcmp(word, "ready")) {
 			begin = m->read();
-			if (write(to, "\n", 1) != 1)
-				die("its standard input");
+			go_on(to);
 		} else if (!strcmp(word, "done")) {
 			task = minus(m->read(), begin);
+			go_on(to);
 			if (!strcmp(name, "nothing")) {
 				nothing = task;
 				continue;
@@ -471,12 +602,16 @@ int main(int argc, char **argv)
 		measure_time(argv + 2);
 	} else if (argc > 2 && !strcmp(argv[1], "exits")) {
 		measure_exits(argv + 2);
+	} else if (argc > 2 && !strcmp(argv[1], "lines")) {
+		measure_lines(argv + 2);
 	} else if (argc > 3 && !strcmp(argv[1], "memory")) {
 		measure_memory(strtoull(argv[2], NULL, 10), argv + 3);
 	} else if (argc > 2 && !strcmp(argv[1], "tasks")) {
 		measure_tasks(&costs, argv + 2);
 	} else if (argc > 2 && !strcmp(argv[1], "calls")) {
 		measure_tasks(&calls, argv + 2);
+	} else if (argc > 2 && !strcmp(argv[1], "smmu")) {
+		measure_tasks(&smmu, argv + 2);
 	} else {
 		fprintf(stderr, "measure: see its first lines for its use\n");
 		return 1;

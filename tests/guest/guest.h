@@ -50,6 +50,11 @@ bool stream_run(bool ipv6, u64 bytes);
 struct stream *stream_start(bool ipv6, u64 bytes);
 bool stream_end(struct stream *s);
 
+/* Work to be measured from outside, which is @run(@count): see tasks.c. Counted
+ * are interrupts whose names match @irqs. */
+bool run_task(const char *name, bool (*run)(long count), long count,
+	      const char *irqs);
+
 /* What a test is, by its name on the kernel's command line. @arg is what
  * followed the name and a comma, or an empty string. */
 bool test_cpus(const char *arg);
@@ -90,6 +95,8 @@ bool test_flr(const char *arg);
 bool test_iommu(const char *arg);
 bool test_doorbells(const char *arg);
 bool test_unmap(const char *arg);
+bool test_ring(const char *arg);
+bool test_unmaps(const char *arg);
 bool test_smmu_off(const char *arg);
 bool test_mkfs(const char *arg);
 

@@ -198,6 +198,8 @@ static const struct {
 	{ "iommu", test_iommu },
 	{ "doorbells", test_doorbells }, /* of this driver's device */
 	{ "unmap", test_unmap },         /* a device's doorbell */
+	{ "ring", test_ring },           /* an igb, to be measured */
+	{ "unmaps", test_unmaps },       /* likewise */
 	{ "smmu-off", test_smmu_off },   /* and on, N times */
 	{ "mkfs", test_mkfs },           /* and a file of N MiB */
 };
