@@ -103,6 +103,9 @@ struct hostpci_group {
 MUST_CHECK int hostpci_group(struct hostpci_group *g, const char *sys,
 			     int group, struct err *e);
 
+/* The first member that is not @name; NULL: it is alone. */
+const char *hostpci_other(const struct hostpci_group *g, const char *name);
+
 /* The window that interrupts go to, NULL if there is none. sysfs does not tell
  * if it is one that the kernel maps at will, or one of the hardware's. */
 const struct hostpci_region *hostpci_msi_window(const struct hostpci_group *g);

@@ -179,8 +179,17 @@ static void look_at_group(struct function *f, const char *sys)
 
 static void look_at_nesting(struct function *f, const struct doctor *d)
 {
+	const char *other = hostpci_other(&f->group, f->h.name);
+
 	if (f->taken.code || f->held || !d->iommufd)
 		return;
+	if (other) {
+		f->nesting = NESTING_REFUSED;
+		err_set(&f->nesting_why, -ENOTSUP,
+			"device %s: this host's IOMMU cannot tell it from %s, and no guest's SMMU could",
+			f->h.name, other);
+		return;
+	}
 	f->nesting = doctor_ask_smmu(d->sys, f->h.name, &f->nesting_why);
 	if (f->nesting == NESTING_BUSY)
 		f->taken = f->nesting_why;

@@ -213,6 +213,14 @@ int hostpci_group(struct hostpci_group *g, const char *sys, int group,
 	return 0;
 }
 
+const char *hostpci_other(const struct hostpci_group *g, const char *name)
+{
+	for (u32 i = 0; i < MIN(g->nr, HOSTPCI_MEMBERS_MAX); i++)
+		if (strcmp(g->member[i], name) != 0)
+			return g->member[i];
+	return NULL;
+}
+
 const struct hostpci_region *hostpci_msi_window(const struct hostpci_group *g)
 {
 	for (u32 i = 0; i < g->regions; i++)

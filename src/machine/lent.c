@@ -133,7 +133,6 @@ struct lent *lent_create(const struct lent_setup *s, struct err *e)
 	for (l->nr = 0; l->nr < s->nr; l->nr++)
 		l->loan[l->nr] = (struct loan) { .at = s->devices[l->nr],
 						 .vfio.fd = -1,
-						 .group = -1,
 						 .faults.who = "smmu" };
 	if (!build(l, e))
 		return l;

@@ -35,7 +35,10 @@ struct lent_device {
 			      space have one iommufd. */
 	u32 sid;           /* the guest's StreamID: its bus, device, function */
 	u32 space;         /* any number */
-	u32 smmu;          /* which of the guest's, or LENT_NO_SMMU */
+	/* Which of the guest's, or LENT_NO_SMMU. A table is attached to all of
+	 * an IOMMU group, and the kernel asks each for a stream of the guest's:
+	 * behind one it must be alone in its group. */
+	u32 smmu;
 };
 
 struct lent_setup {

@@ -169,35 +169,11 @@ void lent_nest_drop(struct nest *n)
 	lent_drop(n->space->iommufd, &n->stage2);
 }
 
-/*
- * A table is attached to all of an IOMMU group. The guest takes each function
- * for one of a group of its own, and so would give the others a table that it
- * did not mean for them.
- */
-static int check_group(const struct lent *l, struct loan *d, struct err *e)
-{
-	struct hostpci h;
-	int err = hostpci_look(&h, l->setup.sys, d->vfio.name, e);
-
-	if (err)
-		return err;
-	d->group = h.group;
-	for (const struct loan *o = l->loan; o < d; o++)
-		if (o->group == d->group)
-			return err_set(
-				e, -ENOTSUP,
-				"device %s: this host's IOMMU cannot tell it from device %s, so no guest's SMMU can: lend one of them, or both with \"smmu\": \"off\"",
-				d->vfio.name, o->vfio.name);
-	return 0;
-}
-
 int lent_nest(struct lent *l, struct loan *d, struct err *e)
 {
 	static const struct smmu_plan all = { .kind = SMMU_BYPASS };
 	struct nest *n;
 
-	if (check_group(l, d, e))
-		return e->code;
 	n = take_nest(l, d, e);
 	if (!n)
 		return e->code;

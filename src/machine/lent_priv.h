@@ -43,7 +43,6 @@ struct nest {
 struct loan {
 	struct lent_device at; /* of the strings only @place */
 	struct vfio_device vfio;
-	int group; /* its IOMMU group, if it is behind an SMMU; or -1 */
 	struct space *space;
 	bool attached;
 

@@ -99,6 +99,7 @@ static void check_group(struct search *s, u32 i)
 	const struct hostpci *h = &s->p->vfios[i].host;
 	char who[HOSTPCI_NAME], driver[32];
 	struct hostpci_group g;
+	const char *other;
 	struct err e;
 
 	if (hostpci_held_by(h, s->p->sys, who, driver))
@@ -109,6 +110,11 @@ static void check_group(struct search *s, u32 i)
 		refuse(s, i, "%s", e.msg);
 		return;
 	}
+	other = hostpci_other(&g, h->name);
+	if (other && s->p->cfg->smmu != SMMU_FOR_NONE)
+		refuse(s, i,
+		       "this host's IOMMU cannot tell it from %s, and no guest's SMMU could: set smmu to off",
+		       other);
 	check_window(s, i, &g);
 	check_memory(s, i, &g);
 }

@@ -489,6 +489,9 @@ START_TEST(others_in_the_group)
 	     "                 0000:00:01.0, pcieport\n"
 	     "                 " SECOND ", no driver\n",
 	     false);
+	says("--  nesting      this host's IOMMU cannot tell it from "
+	     "0000:00:01.0, and no guest's SMMU could (without it: --smmu "
+	     "off)\n");
 	listed("ok  " FUNCTION " Ethernet");
 	says_not("in the way, in its IOMMU group: device " SECOND);
 	/* What is no PCI function. */

@@ -502,26 +502,6 @@ START_TEST(different_smmus)
 }
 END_TEST
 
-START_TEST(one_group)
-{
-	struct bench b;
-
-	bench_init(&b);
-	tree_function("", names[1], 3, "vfio-pci");
-	add(&b, 0, 0);
-	add(&b, 0, 0);
-	refused(&b, places[1], "cannot tell it from device 0000:01:00.0");
-	says(&b.e, "\"smmu\": \"off\"");
-
-	bench_init(&b);
-	tree_function("", names[1], 3, "vfio-pci");
-	add(&b, 0, LENT_NO_SMMU);
-	add(&b, 0, LENT_NO_SMMU);
-	create(&b);
-	bench_fini(&b);
-}
-END_TEST
-
 /* --- every call may fail --- */
 
 static void all_kinds(struct bench *b)
@@ -1293,8 +1273,8 @@ END_TEST
 UNIT_MAIN("lent", one_behind_an_smmu, one_behind_none, none_at_all,
 	  older_kernels, two_of_one_smmu, spaces_and_smmus, iommufd_of_others,
 	  refusals_say_what_to_do, memory_that_cannot_be_locked, no_such_device,
-	  not_the_functions_own, other_iommus, different_smmus, one_group,
-	  nothing_is_left, no_memory, the_way_out, follows_the_guest,
+	  not_the_functions_own, other_iommus, different_smmus, nothing_is_left,
+	  no_memory, the_way_out, follows_the_guest,
 	  tables_that_differ_in_word_1, several_streams,
 	  tables_that_are_refused, streams_that_cannot_abort, invalidates,
 	  invalidates_in_two_spaces, commands_that_are_refused, hosts_that_fail,

@@ -348,6 +348,7 @@ START_TEST(its_told_apart)
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		struct bench *b = bench_create();
 
+		b->c.smmu = SMMU_FOR_NONE;
 		bridge(rows[i].its);
 		for (u32 k = 0; k < ARRAY_SIZE(names); k++) {
 			offer(names[k], rows[i].group[k], "smmu3.0x1000");
@@ -451,6 +452,27 @@ START_TEST(refusals)
 		B ": the IOMMU cannot tell it from " C ", which this host uses "
 		  "(driver nvme): give vfio-pci all of "
 		  "/sys/kernel/iommu_groups/2/devices, or none");
+	bench_destroy(b);
+}
+END_TEST
+
+/* Then it is no guest's SMMU that tells them apart. */
+START_TEST(not_alone)
+{
+	struct bench *b = bench_create();
+
+	offer(A, 1, "smmu3.0x1000");
+	offer(B, 1, "smmu3.0x1000");
+	ask(b, A, 8);
+	refused(b, 0,
+		A ": this host's IOMMU cannot tell it from " B
+		  ", and no guest's "
+		  "SMMU could: set smmu to off");
+	ask(b, B, 16);
+	refused(b, 1,
+		B ": this host's IOMMU cannot tell it from " A ", and no ...");
+	b->c.smmu = SMMU_FOR_NONE;
+	finds(b);
 	bench_destroy(b);
 }
 END_TEST
@@ -710,5 +732,5 @@ END_TEST
 
 UNIT_MAIN("plan", nothing_to_find, one_found, pins, smmus_told_apart,
 	  too_many_smmus, its_told_apart, iommufds, not_the_functions_own,
-	  refusals, no_group, reserved_regions, windows, windows_of_many,
-	  streams_of_functions, streams_of_many)
+	  refusals, not_alone, no_group, reserved_regions, windows,
+	  windows_of_many, streams_of_functions, streams_of_many)
