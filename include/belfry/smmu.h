@@ -10,10 +10,10 @@
  *
  * What is offered (smmu_offer.c has the table): VMSAv8-64, linear and two-level
  * stream tables, StreamIDs of 16 bits; granules, sizes and ranges as the host's
- * SMMU has them. Not there: stage 2, substreams (PASID), ATS and PRI, stalls,
- * messages of its own and wake-up events. What is not offered is illegal, as
- * the architecture says, so CERROR_ATC_INV_SYNC and F_STREAM_DISABLED never
- * come from here.
+ * SMMU has them; interrupts by messages to memory. Not there: stage 2,
+ * substreams (PASID), ATS and PRI, stalls and wake-up events. What is not
+ * offered is illegal, as the architecture says, so CERROR_ATC_INV_SYNC and
+ * F_STREAM_DISABLED never come from here.
  *
  * Every function may be called on any thread. One lock, below a device's and
  * above a GIC's.
@@ -79,7 +79,8 @@ struct smmu_setup {
 	struct dma dma;
 	/* Pulsed, as for interrupts that are triggered by edges: the event
 	 * queue is no longer empty; a global error is there; a CMD_SYNC that
-	 * asked for it is done. One without set is not there. */
+	 * asked for it, and for no message instead, is done. One without set is
+	 * not there. */
 	struct irq_line event, gerror, sync;
 	struct smmu_backend backend; /* may be empty if @host is NULL */
 	/* Commands are left after one turn's share of work: somebody is to call

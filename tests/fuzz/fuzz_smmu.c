@@ -27,8 +27,11 @@
 #define EVENTQ_BASE 0xa0
 #define EVENTQ_PROD 0x100a8
 #define EVENTQ_CONS 0x100ac
+#define IRQ_CTRL    0x50
 #define GERROR      0x60
 #define GERRORN     0x64
+#define ERROR_MSI   0x68
+#define EVENT_MSI   0xb0
 
 /* Where boot() puts things; a record may put them elsewhere. */
 #define STRTAB RAM
@@ -222,7 +225,8 @@ static u64 place(const struct record *r)
 	return places[r->d % ARRAY_SIZE(places)] + (r->at & ~7u) % 0x4000;
 }
 
-/* The opcodes there are, mostly, and in the fields what each of them reads. */
+/* The opcodes there are, mostly, and in the fields what each of them reads, or
+ * a place where a message goes. */
 static void command(struct bench *b, const struct record *r)
 {
 	static const u8 ops[] = { 1,    2,    3,    4,    5,    6,
@@ -234,6 +238,8 @@ static void command(struct bench *b, const struct record *r)
 
 	if (!(r->what & 0x80))
 		w0 &= ~0xfff00ull;
+	if (r->what & 0x20)
+		w1 = place(r) | (r->at & 7);
 	poke(b, CMDQ + at * 16, w0);
 	poke(b, CMDQ + at * 16 + 8, w1);
 	wr(b, CMDQ_PROD, (u32)(rd(b, CMDQ_PROD) + 1) % 128);
@@ -309,7 +315,7 @@ static void reg(struct bench *b, const struct record *r)
 		CR0,         STRTAB_BASE, STRTAB_CFG,  CMDQ_BASE,
 		CMDQ_PROD,   CMDQ_CONS,   EVENTQ_BASE, EVENTQ_PROD,
 		EVENTQ_CONS, GERROR,      GERRORN,     0x28,
-		0x2c,        0x44,        0x50,        STRTAB_BASE + 4
+		0x2c,        0x44,        IRQ_CTRL,    STRTAB_BASE + 4
 	};
 	u32 off = r->what & 0x40 ? r->at | (u32)(r->a & 1) << 16
 				 : offs[r->at % ARRAY_SIZE(offs)];
@@ -337,6 +343,17 @@ static void move(struct bench *b, const struct record *r)
 	wr(b, CR0, 0xd);
 }
 
+/* Messages of events or errors, somewhere. */
+static void aim(struct bench *b, const struct record *r)
+{
+	u32 cfg = r->what & 0x80 ? ERROR_MSI : EVENT_MSI;
+
+	wr(b, IRQ_CTRL, 0);
+	wr64(b, cfg, r->what & 0x40 ? edge(r->b) : place(r) | (r->at & 7));
+	wr(b, cfg + 8, r->val);
+	wr(b, IRQ_CTRL, r->c);
+}
+
 /* As it was in the beginning, but for what is in memory. */
 static void boot(struct bench *b)
 {
@@ -349,7 +366,7 @@ static void boot(struct bench *b)
 	wr64(b, EVENTQ_BASE, EVENTQ | 4);
 	wr(b, GERRORN, (u32)rd(b, GERROR));
 	wr(b, 0x2c, 2);
-	wr(b, 0x50, 5);
+	wr(b, IRQ_CTRL, 5);
 	wr(b, CR0, 0xd);
 }
 
@@ -374,6 +391,8 @@ static void step(struct bench *b, const struct record *r)
 		smmu_reset(b->smmu);
 	else if (what == 13)
 		boot(b);
+	else if (what == 14)
+		aim(b, r);
 	else
 		drain(b);
 }

@@ -45,9 +45,9 @@ END_TEST
 #define DS        (1u << 7)
 #define VAX       (1u << 10)
 
-/* What every guest gets of IDR0: S1P, TTF, COHACC, TTENDIAN, STALL_MODEL,
+/* What every guest gets of IDR0: S1P, TTF, COHACC, MSI, TTENDIAN, STALL_MODEL,
  * TERM_MODEL, ST_LEVEL. */
-#define IDR0_ALWAYS 0x0d40001au
+#define IDR0_ALWAYS 0x0d40201au
 
 static const struct {
 	u32 idr0, idr3, idr5, addr_bits;
@@ -237,11 +237,12 @@ static const struct {
 	{ S_IRQ_CTRL, 0, 5 },
 	{ S_IRQ_CTRLACK, 0, 0 },
 	{ S_GERROR, 0, 0 },
-	{ S_GERRORN, 0, 5 },
-	{ S_GERROR_IRQ_CFG0, 0, 0 },
-	{ S_GERROR_IRQ_CFG0 + 4, 0, 0 },
-	{ 0x70, 0, 0 },
-	{ 0x74, 0, 0 },
+	{ S_GERRORN, 0, 0xb5 },
+	/* Of an address 40 bits, as OAS says. */
+	{ S_GERROR_IRQ_CFG0, 0, 0xfffffffc },
+	{ S_GERROR_IRQ_CFG0 + 4, 0, 0xff },
+	{ S_GERROR_IRQ_CFG1, 0, ~0u },
+	{ S_GERROR_IRQ_CFG2, 0, 0x3f },
 	{ S_STRTAB_BASE, 0, 0xffffffc0 },
 	{ S_STRTAB_BASE + 4, 0, 0x400fffff },
 	{ S_STRTAB_BASE_CFG, 0, 0x307ff },
@@ -253,11 +254,15 @@ static const struct {
 	{ S_EVENTQ_BASE + 4, 0, 0x400fffff },
 	{ 0xa8, 0, 0 }, /* page 1's are not here */
 	{ 0xac, 0, 0 },
-	{ S_EVENTQ_IRQ_CFG0, 0, 0 },
-	{ S_EVENTQ_IRQ_CFG0 + 4, 0, 0 },
-	{ 0xb8, 0, 0 },
-	{ 0xbc, 0, 0 },
+	{ S_EVENTQ_IRQ_CFG0, 0, 0xfffffffc },
+	{ S_EVENTQ_IRQ_CFG0 + 4, 0, 0xff },
+	{ S_EVENTQ_IRQ_CFG1, 0, ~0u },
+	{ S_EVENTQ_IRQ_CFG2, 0, 0x3f },
 	{ 0xc0, 0, 0 }, /* PRIQ_BASE */
+	{ 0xd0, 0, 0 }, /* PRIQ_IRQ_CFG0 to 2 */
+	{ 0xd4, 0, 0 },
+	{ 0xd8, 0, 0 },
+	{ 0xdc, 0, 0 },
 	{ 0x100c8, 0, 0 },
 	{ S_EVENTQ_PROD, 0, 0x800fffff },
 	{ S_EVENTQ_CONS, 0, 0x800fffff },
@@ -290,6 +295,7 @@ END_TEST
 START_TEST(access_sizes)
 {
 	static const u32 wide[] = { S_STRTAB_BASE, S_CMDQ_BASE, S_EVENTQ_BASE };
+	static const u32 irq[] = { S_GERROR_IRQ_CFG0, S_EVENTQ_IRQ_CFG0 };
 	struct smmu_stand b;
 
 	hush();
@@ -305,6 +311,15 @@ START_TEST(access_sizes)
 		smmu_mmio.write(b.smmu, wide[i], 2, 0xffff);
 		ck_assert_uint_eq(smmu_mmio.read(b.smmu, wide[i], 2), 0);
 		ck_assert_uint_eq(rd(&b, wide[i]), 0x1000);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(irq); i++) {
+		wr64(&b, irq[i], ~0ull);
+		ck_assert_uint_eq(rd64(&b, irq[i]), 0xfffffffffc);
+		wr(&b, irq[i], 0x1000);
+		ck_assert_uint_eq(rd64(&b, irq[i]), 0xff00001000);
+		/* Data and attributes. */
+		wr64(&b, irq[i] + 8, ~0ull);
+		ck_assert_uint_eq(rd(&b, irq[i] + 8) | rd(&b, irq[i] + 12), 0);
 	}
 	/* Two registers at once, or a part of one. */
 	wr64(&b, S_CMDQ_PROD, ~0ull);
@@ -363,6 +378,46 @@ START_TEST(guards)
 		wr(&b, S_CR0, 0);
 		wr(&b, off, 0);
 		ck_assert_uint_eq(rd(&b, off), 0);
+		stand_fini(&b);
+	}
+}
+END_TEST
+
+/* And what an interrupt's enable bit guards. */
+static const struct {
+	u32 off, irqen, bits;
+} irq_guarded[] = {
+	{ S_GERROR_IRQ_CFG0, 1, 0xfffffffc },
+	{ S_GERROR_IRQ_CFG0 + 4, 1, 0xff },
+	{ S_GERROR_IRQ_CFG1, 1, ~0u },
+	{ S_GERROR_IRQ_CFG2, 1, 0x3f },
+	{ S_EVENTQ_IRQ_CFG0, 4, 0xfffffffc },
+	{ S_EVENTQ_IRQ_CFG0 + 4, 4, 0xff },
+	{ S_EVENTQ_IRQ_CFG1, 4, ~0u },
+	{ S_EVENTQ_IRQ_CFG2, 4, 0x3f },
+};
+
+START_TEST(irq_guards)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(irq_guarded); i++) {
+		u32 off = irq_guarded[i].off, irqen = irq_guarded[i].irqen;
+		struct smmu_stand b;
+
+		stand_init(&b, stand_host);
+		wr(&b, S_CR0, ALL_ON);
+		wr(&b, S_IRQ_CTRL, irqen);
+		wr(&b, off, ~0u);
+		ck_assert_msg(!rd(&b, off), "%#x", off);
+		/* The other's does not guard it. */
+		wr(&b, S_IRQ_CTRL, 5 & ~irqen);
+		wr(&b, off, ~0u);
+		ck_assert_uint_eq(rd(&b, off), irq_guarded[i].bits);
+		wr(&b, S_IRQ_CTRL, 5);
+		wr(&b, off, 0);
+		ck_assert_msg(rd(&b, off) == irq_guarded[i].bits, "%#x", off);
+		wr(&b, S_IRQ_CTRL, 0);
+		wr(&b, off, 0);
+		ck_assert_msg(!rd(&b, off), "%#x", off);
 		stand_fini(&b);
 	}
 }
@@ -433,7 +488,10 @@ START_TEST(reset)
 	stand_boot(&b);
 	wr(&b, S_GBPA, GBPA_ABORT_);
 	wr(&b, S_CR0, 0);
-	wr(&b, S_GERRORN, 5);
+	wr(&b, S_GERRORN, 0xb5);
+	wr(&b, S_IRQ_CTRL, 0);
+	for (size_t i = 0; i < ARRAY_SIZE(irq_guarded); i++)
+		wr(&b, irq_guarded[i].off, ~0u);
 	wr(&b, S_CR1, 0xfff);
 	wr(&b, S_CMDQ_PROD, 3);
 	wr(&b, S_EVENTQ_CONS, 3);
@@ -452,4 +510,4 @@ END_TEST
 
 UNIT_MAIN("smmu", lint, offering, output_sizes, nothing_below, making,
 	  making_short_of_memory, adding, registers, access_sizes, guards,
-	  switches, off, reset)
+	  irq_guards, switches, off, reset)

@@ -1,6 +1,6 @@
 /*
  * The command queue: every opcode, what reaches the backend and how, positions
- * and their wrap, errors and how they are acknowledged, turns.
+ * and their wrap, messages, errors and how they are acknowledged, turns.
  */
 #include "unit.h"
 
@@ -89,6 +89,7 @@ static const struct {
 	/* Signals. */
 	{ SYNC, 0, false },
 	{ SYNC_IRQ, ~0ull, false },
+	{ SYNC_MSI(~0u), STAND_FREE, false },
 	{ SYNC_SEV, 0, false },
 	{ SYNC | 3ull << 12, 0, true },
 	/* Parameters out of range, and reserved fields: no effect. */
@@ -387,6 +388,126 @@ START_TEST(stes_while_off)
 	b.attaches = 0;
 	stand_run(&b, CFGI_RANGE(0), 31);
 	ck_assert_uint_eq(b.attaches, 0);
+	stand_fini(&b);
+}
+END_TEST
+
+/* --- messages ---------------------------------------------------------- */
+
+/* Where messages go: an even word, and an odd one. */
+#define HERE  STAND_FREE
+#define THERE (STAND_RAM + STAND_RAM_SIZE - 4)
+
+static u32 word_at(struct smmu_stand *b, u64 addr)
+{
+	u64 word = *stand_word(b, ALIGN_DOWN(addr, 8));
+
+	return (u32)(addr & 4 ? word >> 32 : word);
+}
+
+static const struct {
+	u64 word0, word1, at; /* at: of the message; 0: none */
+	u32 syncs, error;
+} messages[] = {
+	{ SYNC_MSI(0x89abcdef), HERE, HERE, 0, 0 },
+	{ SYNC_MSI(0x89abcdef), HERE + 4, HERE + 4, 0, 0 },
+	{ SYNC_MSI(1), THERE, THERE, 0, 0 },
+	/* Attributes, and bits around the address, are nothing. */
+	{ SYNC_MSI(~0u) | 0xfc00000, HERE, HERE, 0, 0 },
+	{ SYNC_MSI(7), HERE | 3 | 0xffull << 56, HERE, 0, 0 },
+	/* What is above OAS is cut off, but is not 0. */
+	{ SYNC_MSI(7), HERE | 0xffffull << 40, HERE, 0, 0 },
+	{ SYNC_MSI(7), 1ull << 55, 0, 0, MSI_CMDQ },
+	{ SYNC_MSI(7), 1ull << 40, 0, 0, MSI_CMDQ },
+	/* Where no memory is. */
+	{ SYNC_MSI(7), 4, 0, 0, MSI_CMDQ },
+	{ SYNC_MSI(7), STAND_RAM - 4, 0, 0, MSI_CMDQ },
+	{ SYNC_MSI(7), THERE + 4, 0, 0, MSI_CMDQ },
+	{ SYNC_MSI(7), 0xfffffffffc, 0, 0, MSI_CMDQ },
+	/* By wire, or not at all. */
+	{ SYNC_MSI(7), 0, 0, 1, 0 },
+	{ SYNC_MSI(7), 3 | 0xffull << 56, 0, 1, 0 },
+	{ SYNC | 7ull << 32, HERE, 0, 0, 0 },
+	{ SYNC | 7ull << 32, 4, 0, 0, 0 },
+	{ SYNC_SEV | 7ull << 32, HERE, 0, 0, 0 },
+};
+
+START_TEST(signals)
+{
+	hush();
+	for (size_t i = 0; i < ARRAY_SIZE(messages); i++) {
+		u64 at = messages[i].at;
+		struct smmu_stand b;
+		u32 other = 0;
+
+		stand_init(&b, stand_host);
+		stand_boot(&b);
+		stand_run(&b, messages[i].word0, messages[i].word1);
+		ck_assert_msg(b.syncs == messages[i].syncs, "%zu", i);
+		ck_assert_msg(rd(&b, S_GERROR) == messages[i].error, "%zu", i);
+		ck_assert_uint_eq(b.gerrors, messages[i].error != 0);
+		if (at)
+			ck_assert_msg(word_at(&b, at) ==
+					      messages[i].word0 >> 32,
+				      "%zu: %#x", i, word_at(&b, at));
+		/* And nothing anywhere else. */
+		for (u64 a = STAND_FREE; a <= THERE; a += 4)
+			other += a != at && word_at(&b, a);
+		ck_assert_msg(!other, "%zu", i);
+		stand_fini(&b);
+	}
+}
+END_TEST
+
+/* It is not told before all before it is done, nor if that was refused. */
+START_TEST(signals_after)
+{
+	struct smmu_stand b;
+
+	hush();
+	stand_init(&b, stand_host);
+	stand_boot(&b);
+	b.refuse = 0;
+	stand_put(&b, SYNC_MSI(1), HERE);
+	stand_put(&b, TLBI_NH_ALL, 0);
+	stand_put(&b, SYNC_MSI(2), HERE);
+	stand_put(&b, SYNC_MSI(3), HERE + 4);
+	b.watch = HERE;
+	stand_ring(&b);
+	expect_stop(&b, 1, ILL);
+	ck_assert_uint_eq(b.watched, 1);
+	ck_assert_uint_eq(word_at(&b, HERE), 1);
+	ck_assert_uint_eq(word_at(&b, HERE + 4), 0);
+	b.refuse = ~0u;
+	acknowledge(&b);
+	ck_assert_uint_eq(b.watched, 1);
+	ck_assert_uint_eq(word_at(&b, HERE), 2);
+	ck_assert_uint_eq(word_at(&b, HERE + 4), 3);
+	ck_assert_uint_eq(b.syncs, 0);
+	stand_fini(&b);
+}
+END_TEST
+
+/* An abort does not stop the queue, nor later messages; it is told once until
+ * it is acknowledged. */
+START_TEST(aborted_signals)
+{
+	struct smmu_stand b;
+
+	hush();
+	stand_init(&b, stand_host);
+	stand_boot(&b);
+	stand_run(&b, SYNC_MSI(1), 4);
+	stand_run(&b, SYNC_MSI(2), 4);
+	stand_run(&b, SYNC_MSI(3), HERE);
+	ck_assert_uint_eq(word_at(&b, HERE), 3);
+	ck_assert_uint_eq(rd(&b, S_GERROR), MSI_CMDQ);
+	ck_assert_uint_eq(b.gerrors, 1);
+	acknowledge(&b);
+	ck_assert_uint_eq(rd(&b, S_GERRORN), MSI_CMDQ);
+	stand_run(&b, SYNC_MSI(4), 4);
+	ck_assert_uint_eq(rd(&b, S_GERROR), 0);
+	ck_assert_uint_eq(b.gerrors, 2);
 	stand_fini(&b);
 }
 END_TEST
@@ -771,6 +892,7 @@ END_TEST
 
 UNIT_MAIN("smmu_cmdq", opcodes, fields, passing_on, passing_on_less,
 	  passing_on_more, batches, nobody_below, new_stes, same_ste,
-	  stes_while_off, refused, refused_before_illegal, refused_elsewhere,
-	  no_memory, wrong_acknowledgement, wires_off, wrapping, high_bits,
-	  inconsistent, off_and_on, turns, dear_commands, full_batches)
+	  stes_while_off, signals, signals_after, aborted_signals, refused,
+	  refused_before_illegal, refused_elsewhere, no_memory,
+	  wrong_acknowledgement, wires_off, wrapping, high_bits, inconsistent,
+	  off_and_on, turns, dear_commands, full_batches)

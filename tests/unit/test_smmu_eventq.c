@@ -1,6 +1,6 @@
 /*
  * The event queue: what of a host's records a guest gets to see, positions and
- * their wrap, overflow, a queue where no memory is, and the wire.
+ * their wrap, overflow, a queue where no memory is, wires and messages.
  */
 #include "unit.h"
 
@@ -376,6 +376,94 @@ START_TEST(wire)
 }
 END_TEST
 
+/* Messages of events (0x5e) to EVENTQ_AT, of errors (0xe4) to @error_at. */
+#define EVENT_AT STAND_FREE
+#define ERROR_AT (STAND_FREE + 8)
+
+static void boot_messages(struct smmu_stand *b, u64 event_at, u64 error_at)
+{
+	stand_init(b, stand_host);
+	wr64(b, S_EVENTQ_IRQ_CFG0, event_at);
+	wr(b, S_EVENTQ_IRQ_CFG1, 0x5e);
+	wr(b, S_EVENTQ_IRQ_CFG2, 0x3f);
+	wr64(b, S_GERROR_IRQ_CFG0, error_at);
+	wr(b, S_GERROR_IRQ_CFG1, 0xe4);
+	wr(b, S_GERROR_IRQ_CFG2, 0x3f);
+	stand_boot(b);
+}
+
+/* What comes of an event, and of an error: a message, or an abort of it. */
+static const struct {
+	u64 event_at, error_at;
+	u64 event, error; /* what is there then */
+	u32 event_gerror, event_gerrors;
+	u32 both_gerror, both_gerrors;
+} messages[] = {
+	{ 0, 0, 0, 0, 0, 0, CMDQ_ERR, 1 },
+	{ EVENT_AT, 0, 0x5e, 0, 0, 0, CMDQ_ERR, 1 },
+	{ 0, ERROR_AT, 0, 0xe4, 0, 0, CMDQ_ERR, 1 },
+	{ EVENT_AT + 4, ERROR_AT, 0x5eull << 32, 0xe4, 0, 0, CMDQ_ERR, 1 },
+	/* An abort of the event's is an error. */
+	{ 4, 0, 0, 0, MSI_EVENTQ, 1, MSI_EVENTQ | CMDQ_ERR, 2 },
+	{ STAND_RAM - 4, ERROR_AT, 0, 0xe4, MSI_EVENTQ, 1,
+	  MSI_EVENTQ | CMDQ_ERR, 2 },
+	/* One of the error's is one that is not told of. */
+	{ EVENT_AT, STAND_RAM + STAND_RAM_SIZE, 0x5e, 0, 0, 0,
+	  MSI_GERROR | CMDQ_ERR, 1 },
+	{ 4, 4, 0, 0, MSI_EVENTQ | MSI_GERROR, 1,
+	  MSI_EVENTQ | MSI_GERROR | CMDQ_ERR, 2 },
+};
+
+START_TEST(by_message)
+{
+	hush();
+	for (size_t i = 0; i < ARRAY_SIZE(messages); i++) {
+		struct smmu_stand b;
+
+		boot_messages(&b, messages[i].event_at, messages[i].error_at);
+		fault(&b, SID_A, 0x1000);
+		ck_assert_uint_eq(*stand_word(&b, EVENT_AT), messages[i].event);
+		ck_assert_uint_eq(b.events, 1);
+		ck_assert_msg(rd(&b, S_GERROR) == messages[i].event_gerror,
+			      "%zu: %#llx", i,
+			      (unsigned long long)rd(&b, S_GERROR));
+		ck_assert_uint_eq(b.gerrors, messages[i].event_gerrors);
+		stand_put(&b, 0, 0);
+		stand_ring(&b);
+		ck_assert_uint_eq(*stand_word(&b, ERROR_AT), messages[i].error);
+		ck_assert_msg(rd(&b, S_GERROR) == messages[i].both_gerror,
+			      "%zu: %#llx", i,
+			      (unsigned long long)rd(&b, S_GERROR));
+		ck_assert_uint_eq(b.gerrors, messages[i].both_gerrors);
+		expect_counters(&b, 1, 0);
+		stand_fini(&b);
+	}
+}
+END_TEST
+
+/* As a wire: for the first event of an empty queue, and if it is asked for. */
+START_TEST(no_message)
+{
+	struct smmu_stand b;
+
+	hush();
+	boot_messages(&b, EVENT_AT, ERROR_AT);
+	fault(&b, SID_A, 0x1000);
+	*stand_word(&b, EVENT_AT) = 0;
+	fault(&b, SID_A, 0x1000);
+	ck_assert_uint_eq(*stand_word(&b, EVENT_AT), 0);
+	wr(&b, S_IRQ_CTRL, 0);
+	wr(&b, S_EVENTQ_CONS, 2);
+	fault(&b, SID_A, 0x1000);
+	stand_put(&b, 0, 0);
+	stand_ring(&b);
+	ck_assert_uint_eq(rd(&b, S_GERROR), CMDQ_ERR);
+	ck_assert_uint_eq(*stand_word(&b, EVENT_AT), 0);
+	ck_assert_uint_eq(*stand_word(&b, ERROR_AT), 0);
+	stand_fini(&b);
+}
+END_TEST
+
 /* A wire that is not there. */
 START_TEST(no_wires)
 {
@@ -404,4 +492,4 @@ END_TEST
 
 UNIT_MAIN("smmu_eventq", every_number, stage2, streams, wrapping, overflow,
 	  lost_below, lost_below_by_no_queue, inconsistent, starting_anywhere,
-	  no_memory, off, wire, no_wires)
+	  no_memory, off, wire, by_message, no_message, no_wires)

@@ -125,6 +125,7 @@ static void reset(struct smmu *s)
 {
 	s->cr0 = s->cr1 = s->cr2 = s->gbpa = s->irq_ctrl = 0;
 	s->gerror = s->gerrorn = s->cmdq_error = 0;
+	s->gerror_irq = s->eventq_irq = (struct irq_cfg) { 0 };
 	s->strtab_base = s->strtab_cfg = 0;
 	s->cmdq = (struct queue) { .max_bits = SMMU_CMDQ_BITS,
 				   .entry = sizeof(struct smmu_cmd) };

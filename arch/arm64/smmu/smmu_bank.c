@@ -121,8 +121,72 @@ static void gerrorn_write(void *dev, u32 i, u64 val, u64 mask)
 {
 	struct smmu *s = dev;
 
-	s->gerrorn = (u32)(val & (GERROR_CMDQ | GERROR_EVENTQ_ABT));
+	s->gerrorn = (u32)(val & GERROR_BITS);
 	run(s);
+}
+
+/* IRQ_CFG0 of an interrupt, and 1 and 2, guarded by its enable bit. */
+static void irq_addr_write(const struct smmu *s, struct irq_cfg *c, u32 guard,
+			   u64 val, u64 mask)
+{
+	if (!(s->irq_ctrl & guard))
+		c->addr = smmu_output_address(s, reg_merge(c->addr, val, mask) &
+							 IRQ_CFG0_ADDR);
+}
+
+static void irq_word_write(const struct smmu *s, struct irq_cfg *c, u32 guard,
+			   u32 i, u64 val)
+{
+	if (!(s->irq_ctrl & guard))
+		c->word[i] = (u32)(i ? val & IRQ_CFG2_ATTR : val);
+}
+
+static u64 gerror_irq_addr_read(void *dev, u32 i)
+{
+	return ((const struct smmu *)dev)->gerror_irq.addr;
+}
+
+static void gerror_irq_addr_write(void *dev, u32 i, u64 val, u64 mask)
+{
+	struct smmu *s = dev;
+
+	irq_addr_write(s, &s->gerror_irq, IRQ_CTRL_GERROR, val, mask);
+}
+
+static u64 gerror_irq_word_read(void *dev, u32 i)
+{
+	return ((const struct smmu *)dev)->gerror_irq.word[i];
+}
+
+static void gerror_irq_word_write(void *dev, u32 i, u64 val, u64 mask)
+{
+	struct smmu *s = dev;
+
+	irq_word_write(s, &s->gerror_irq, IRQ_CTRL_GERROR, i, val);
+}
+
+static u64 eventq_irq_addr_read(void *dev, u32 i)
+{
+	return ((const struct smmu *)dev)->eventq_irq.addr;
+}
+
+static void eventq_irq_addr_write(void *dev, u32 i, u64 val, u64 mask)
+{
+	struct smmu *s = dev;
+
+	irq_addr_write(s, &s->eventq_irq, IRQ_CTRL_EVENTQ, val, mask);
+}
+
+static u64 eventq_irq_word_read(void *dev, u32 i)
+{
+	return ((const struct smmu *)dev)->eventq_irq.word[i];
+}
+
+static void eventq_irq_word_write(void *dev, u32 i, u64 val, u64 mask)
+{
+	struct smmu *s = dev;
+
+	irq_word_write(s, &s->eventq_irq, IRQ_CTRL_EVENTQ, i, val);
 }
 
 static u64 strtab_base_read(void *dev, u32 i)
@@ -262,13 +326,10 @@ static const struct reg regs[] = {
 	{ "SMMU_GERROR", SMMU_GERROR, 1, 4, REG_32, gerror_read, NULL },
 	{ "SMMU_GERRORN", SMMU_GERRORN, 1, 4, REG_32, gerrorn_read,
 	  gerrorn_write },
-	/* Messages are not offered. */
-	{ "SMMU_GERROR_IRQ_CFG0", SMMU_GERROR_IRQ_CFG0, 1, 8, WIDE, NULL,
-	  NULL },
-	{ "SMMU_GERROR_IRQ_CFG1", SMMU_GERROR_IRQ_CFG1, 1, 4, REG_32, NULL,
-	  NULL },
-	{ "SMMU_GERROR_IRQ_CFG2", SMMU_GERROR_IRQ_CFG2, 1, 4, REG_32, NULL,
-	  NULL },
+	{ "SMMU_GERROR_IRQ_CFG0", SMMU_GERROR_IRQ_CFG0, 1, 8, WIDE,
+	  gerror_irq_addr_read, gerror_irq_addr_write },
+	{ "SMMU_GERROR_IRQ_CFG", SMMU_GERROR_IRQ_CFG1, 2, 4, REG_32,
+	  gerror_irq_word_read, gerror_irq_word_write },
 	{ "SMMU_STRTAB_BASE", SMMU_STRTAB_BASE, 1, 8, WIDE, strtab_base_read,
 	  strtab_base_write },
 	{ "SMMU_STRTAB_BASE_CFG", SMMU_STRTAB_BASE_CFG, 1, 4, REG_32,
@@ -281,12 +342,10 @@ static const struct reg regs[] = {
 	  cmdq_cons_write },
 	{ "SMMU_EVENTQ_BASE", SMMU_EVENTQ_BASE, 1, 8, WIDE, eventq_base_read,
 	  eventq_base_write },
-	{ "SMMU_EVENTQ_IRQ_CFG0", SMMU_EVENTQ_IRQ_CFG0, 1, 8, WIDE, NULL,
-	  NULL },
-	{ "SMMU_EVENTQ_IRQ_CFG1", SMMU_EVENTQ_IRQ_CFG1, 1, 4, REG_32, NULL,
-	  NULL },
-	{ "SMMU_EVENTQ_IRQ_CFG2", SMMU_EVENTQ_IRQ_CFG2, 1, 4, REG_32, NULL,
-	  NULL },
+	{ "SMMU_EVENTQ_IRQ_CFG0", SMMU_EVENTQ_IRQ_CFG0, 1, 8, WIDE,
+	  eventq_irq_addr_read, eventq_irq_addr_write },
+	{ "SMMU_EVENTQ_IRQ_CFG", SMMU_EVENTQ_IRQ_CFG1, 2, 4, REG_32,
+	  eventq_irq_word_read, eventq_irq_word_write },
 	{ "SMMU_EVENTQ_PROD", SMMU_EVENTQ_PROD, 1, 4, REG_32, eventq_prod_read,
 	  eventq_prod_write },
 	{ "SMMU_EVENTQ_CONS", SMMU_EVENTQ_CONS, 1, 4, REG_32, eventq_cons_read,

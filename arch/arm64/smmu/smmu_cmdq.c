@@ -229,6 +229,19 @@ static u32 prefetch(struct smmu *s, const struct smmu_cmd *c)
 	return CERROR_NONE;
 }
 
+/* By a message, or else by the wire. Not by both, as 4.7.3 would have it: who
+ * names an address looks there, and to pulse the wire is dear. */
+static void signal_sync(struct smmu *s, const struct smmu_cmd *c)
+{
+	u64 addr = c->word[1] & SYNC_1_MSIADDR;
+
+	if (addr)
+		smmu_send(s, addr, (u32)FIELD_GET(SYNC_0_MSIDATA, c->word[0]),
+			  GERROR_MSI_CMDQ_ABT);
+	else
+		smmu_pulse(&s->setup.sync);
+}
+
 static u32 sync(struct smmu *s, const struct smmu_cmd *c)
 {
 	u64 signal = FIELD_GET(SYNC_0_CS, c->word[0]);
@@ -236,7 +249,7 @@ static u32 sync(struct smmu *s, const struct smmu_cmd *c)
 	if (signal == SYNC_CS_RESERVED)
 		return CERROR_ILL;
 	if (flush(s) && signal == SYNC_CS_IRQ)
-		smmu_pulse(&s->setup.sync);
+		signal_sync(s, c);
 	return CERROR_NONE;
 }
 

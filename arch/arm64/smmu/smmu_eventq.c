@@ -1,5 +1,7 @@
 /*
- * The event queue, global errors and the wires that tell of both.
+ * The event queue, global errors, and how the guest is told: by wires, and by
+ * messages if it gave an address. A message is a store to memory; where none
+ * is, an interrupt controller's doorbell included, it is aborted.
  *
  * IHI 0070G, 7.2 to 7.5 and 3.18.
  */
@@ -16,18 +18,49 @@ void smmu_pulse(const struct irq_line *line)
 	irq_line_set(line, false);
 }
 
+u64 smmu_output_address(const struct smmu *s, u64 addr)
+{
+	return addr & GENMASK(s->offer.oas - 1, 0);
+}
+
+/* Who sees it sees what came before it. */
+void smmu_send(struct smmu *s, u64 addr, u32 data, u32 abort)
+{
+	u32 *to;
+
+	addr = smmu_output_address(s, addr);
+	to = dma_piece(&s->setup.dma, addr, sizeof(*to), true);
+	if (to) {
+		__atomic_store_n(to, htole32(data), __ATOMIC_RELEASE);
+		return;
+	}
+	guest_fault(&s->faults, "no memory for a message at %#" PRIx64, addr);
+	smmu_error(s, abort);
+}
+
+/* By the wire, whether there is a message or not: 3.18.2. */
+static void notify(struct smmu *s, const struct irq_line *wire,
+		   const struct irq_cfg *cfg, u32 abort)
+{
+	if (cfg->addr)
+		smmu_send(s, cfg->addr, cfg->word[0], abort);
+	smmu_pulse(wire);
+}
+
 bool smmu_error_active(const struct smmu *s, u32 error)
 {
 	return (s->gerror ^ s->gerrorn) & error;
 }
 
+/* Of a message that was to tell of an error no message tells, nor a wire. */
 void smmu_error(struct smmu *s, u32 error)
 {
 	if (smmu_error_active(s, error))
 		return;
 	s->gerror ^= error;
-	if (s->irq_ctrl & IRQ_CTRL_GERROR)
-		smmu_pulse(&s->setup.gerror);
+	if ((s->irq_ctrl & IRQ_CTRL_GERROR) && error != GERROR_MSI_GERROR_ABT)
+		notify(s, &s->setup.gerror, &s->gerror_irq,
+		       GERROR_MSI_GERROR_ABT);
 }
 
 /* Unless the guest has yet to learn of the last time. */
@@ -74,7 +107,8 @@ static bool put(struct smmu *s, const struct smmu_record *r)
 		return false;
 	q->prod = (q->prod & (u32)EVENTQ_OVFLG) | queue_next(q, q->prod);
 	if (!used && (s->irq_ctrl & IRQ_CTRL_EVENTQ))
-		smmu_pulse(&s->setup.event);
+		notify(s, &s->setup.event, &s->eventq_irq,
+		       GERROR_MSI_EVENTQ_ABT);
 	return true;
 }
 

@@ -30,6 +30,8 @@ static const struct field {
 	/* The kernel does not nest it. */
 	{ 0, ALONE, 2, IDR0_HTTU },
 	{ 0, BOTH, 1, IDR0_ASID16 },
+	/* Messages are stores of ours. */
+	{ 0, OURS, 1, IDR0_MSI },
 	/* Little endian: the walk in software knows no other. */
 	{ 0, OURS, 2, IDR0_TTENDIAN },
 	/* An emulated device cannot stall, nor be told that it read zeros. */

@@ -52,6 +52,12 @@ struct cd_plan {
 	bool record; /* faults of translation, CD.R */
 };
 
+/* An interrupt's message, as SMMU_*_IRQ_CFG0 to 2 have it. */
+struct irq_cfg {
+	u64 addr;    /* 0: there is none */
+	u32 word[2]; /* its data; its attributes, which change nothing here */
+};
+
 struct stream {
 	struct smmu *smmu;
 	u32 sid;
@@ -76,6 +82,7 @@ struct smmu {
 	u32 streams, passed; /* how many, and of those */
 
 	u32 cr0, cr1, cr2, gbpa, irq_ctrl, gerror, gerrorn;
+	struct irq_cfg gerror_irq, eventq_irq;
 	u64 strtab_base;
 	u32 strtab_cfg;
 	struct queue cmdq, eventq;
@@ -118,7 +125,11 @@ MUST_CHECK bool cd_plan(const struct cd *cd, const struct offer *o,
 bool smmu_turn(struct smmu *s);
 
 /* smmu_eventq.c */
+/* Of a physical address those bits that are one. */
+u64 smmu_output_address(const struct smmu *s, u64 addr);
 void smmu_pulse(const struct irq_line *line);
+/* A message; @abort is the error if no memory is there. */
+void smmu_send(struct smmu *s, u64 addr, u32 data, u32 abort);
 bool smmu_error_active(const struct smmu *s, u32 error);
 void smmu_error(struct smmu *s, u32 error);
 void smmu_record(struct smmu *s, const struct smmu_record *r);

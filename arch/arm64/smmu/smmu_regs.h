@@ -24,8 +24,7 @@
 #define SMMU_GERROR          0x0060
 #define SMMU_GERRORN         0x0064
 #define SMMU_GERROR_IRQ_CFG0 0x0068
-#define SMMU_GERROR_IRQ_CFG1 0x0070
-#define SMMU_GERROR_IRQ_CFG2 0x0074
+#define SMMU_GERROR_IRQ_CFG1 0x0070 /* and CFG2 */
 #define SMMU_STRTAB_BASE     0x0080
 #define SMMU_STRTAB_BASE_CFG 0x0088
 #define SMMU_CMDQ_BASE       0x0090
@@ -33,8 +32,7 @@
 #define SMMU_CMDQ_CONS       0x009c
 #define SMMU_EVENTQ_BASE     0x00a0
 #define SMMU_EVENTQ_IRQ_CFG0 0x00b0
-#define SMMU_EVENTQ_IRQ_CFG1 0x00b8
-#define SMMU_EVENTQ_IRQ_CFG2 0x00bc
+#define SMMU_EVENTQ_IRQ_CFG1 0x00b8 /* and CFG2 */
 /* Page 1 */
 #define SMMU_EVENTQ_PROD 0x100a8
 #define SMMU_EVENTQ_CONS 0x100ac
@@ -45,6 +43,7 @@
 #define IDR0_COHACC      BIT(4)
 #define IDR0_HTTU        GENMASK(7, 6) /* 1: access flag, 2: dirty state, too */
 #define IDR0_ASID16      BIT(12)
+#define IDR0_MSI         BIT(13)
 #define IDR0_TTENDIAN    GENMASK(22, 21) /* 0: mixed, 2: little */
 #define IDR0_STALL_MODEL GENMASK(25, 24) /* 0: may, 1: none, 2: all */
 #define IDR0_TERM_MODEL  BIT(26)         /* with abort only */
@@ -95,8 +94,18 @@
 #define IRQ_CTRL_EVENTQ BIT(2)
 
 /* SMMU_GERROR, SMMU_GERRORN */
-#define GERROR_CMDQ       BIT(0)
-#define GERROR_EVENTQ_ABT BIT(2)
+#define GERROR_CMDQ           BIT(0)
+#define GERROR_EVENTQ_ABT     BIT(2)
+#define GERROR_MSI_CMDQ_ABT   BIT(4)
+#define GERROR_MSI_EVENTQ_ABT BIT(5)
+#define GERROR_MSI_GERROR_ABT BIT(7)
+#define GERROR_BITS                                              \
+	(GERROR_CMDQ | GERROR_EVENTQ_ABT | GERROR_MSI_CMDQ_ABT | \
+	 GERROR_MSI_EVENTQ_ABT | GERROR_MSI_GERROR_ABT)
+
+/* SMMU_*_IRQ_CFG0 and 2; CFG1 is all of it data. */
+#define IRQ_CFG0_ADDR GENMASK(55, 2)
+#define IRQ_CFG2_ATTR GENMASK(5, 0) /* SH, MemAttr */
 
 /* SMMU_STRTAB_BASE, SMMU_STRTAB_BASE_CFG */
 #define STRTAB_BASE_RA      BIT(62)
@@ -205,6 +214,8 @@ enum {
 #define TLBI_1_TG        GENMASK(11, 10) /* 1, 2, 3: 4, 16, 64 KiB */
 #define TLBI_1_ADDR      GENMASK(63, 12)
 #define SYNC_0_CS        GENMASK(13, 12) /* 0: none, 2: SEV, of which is none */
+#define SYNC_0_MSIDATA   GENMASK(63, 32)
+#define SYNC_1_MSIADDR   GENMASK(55, 2)
 #define SYNC_CS_IRQ      1
 #define SYNC_CS_RESERVED 3
 

@@ -27,6 +27,8 @@ static u32 invalidate(void *ctx, const struct smmu_cmd *cmds, u32 nr)
 
 	ck_assert_uint_gt(nr, 0);
 	b->sizes[b->batches++ % STAND_TOLD] = nr;
+	if (b->watch)
+		b->watched = *stand_word(b, b->watch);
 	for (u32 i = 0; i < done; i++)
 		b->inv[b->invs++ % STAND_TOLD] = cmds[i];
 	return done;

@@ -29,6 +29,8 @@ enum {
 	S_GERROR = 0x60,
 	S_GERRORN = 0x64,
 	S_GERROR_IRQ_CFG0 = 0x68,
+	S_GERROR_IRQ_CFG1 = 0x70,
+	S_GERROR_IRQ_CFG2 = 0x74,
 	S_STRTAB_BASE = 0x80,
 	S_STRTAB_BASE_CFG = 0x88,
 	S_CMDQ_BASE = 0x90,
@@ -36,6 +38,8 @@ enum {
 	S_CMDQ_CONS = 0x9c,
 	S_EVENTQ_BASE = 0xa0,
 	S_EVENTQ_IRQ_CFG0 = 0xb0,
+	S_EVENTQ_IRQ_CFG1 = 0xb8,
+	S_EVENTQ_IRQ_CFG2 = 0xbc,
 	S_EVENTQ_PROD = 0x100a8,
 	S_EVENTQ_CONS = 0x100ac,
 };
@@ -48,6 +52,9 @@ enum {
 #define GBPA_PASS   (1u << 31)
 #define CMDQ_ERR    1u
 #define EVENTQ_ABT  4u
+#define MSI_CMDQ    0x10u
+#define MSI_EVENTQ  0x20u
+#define MSI_GERROR  0x80u
 #define RECINVSID   2u
 
 /* Memory, and where boot() puts things in it. */
@@ -86,6 +93,8 @@ struct smmu_stand {
 	struct smmu_cmd inv[STAND_TOLD];
 	u32 refuse; /* the command after so many is refused; ~0u: none */
 	bool refuse_attach;
+	/* A word of memory, if not 0, and what it was at the last batch. */
+	u64 watch, watched;
 	u32 events, gerrors, syncs; /* edges of the wires */
 	bool level[3];
 	u32 asked;
@@ -128,6 +137,7 @@ void stand_event(struct smmu_stand *b, u64 record[4]);
 #define SYNC               0x46ull
 #define SYNC_IRQ           (0x46ull | 1ull << 12)
 #define SYNC_SEV           (0x46ull | 2ull << 12)
+#define SYNC_MSI(data)     (SYNC_IRQ | (u64)(data) << 32)
 #define CFGI_STE(sid)      (0x03ull | SID_FIELD(sid))
 #define CFGI_RANGE(sid)    (0x04ull | SID_FIELD(sid))
 #define CFGI_CD(sid)       (0x05ull | SID_FIELD(sid))
