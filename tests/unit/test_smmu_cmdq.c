@@ -241,7 +241,7 @@ START_TEST(passing_on_more)
 }
 END_TEST
 
-/* One call for a CMD_SYNC, and for what is left at the end. */
+/* One call for all that is rung for at once, CMD_SYNCs or not. */
 START_TEST(batches)
 {
 	struct smmu_stand b;
@@ -258,15 +258,13 @@ START_TEST(batches)
 	stand_put(&b, TLBI_NH_ASID(2), 0);
 	ck_assert_uint_eq(b.batches, 0);
 	stand_ring(&b);
-	ck_assert_uint_eq(b.batches, 3);
-	ck_assert_uint_eq(b.sizes[0], 3);
-	ck_assert_uint_eq(b.sizes[1], 1);
-	ck_assert_uint_eq(b.sizes[2], 2);
+	ck_assert_uint_eq(b.batches, 1);
+	ck_assert_uint_eq(b.sizes[0], 6);
 	for (u32 i = 0; i < 3; i++)
 		ck_assert_uint_eq(b.inv[i].word[0], TLBI_NH_VA(i));
 	ck_assert_uint_eq(b.syncs, 1);
 	ck_assert_uint_eq(smmu_counters(b.smmu).commands, 9);
-	ck_assert_uint_eq(smmu_counters(b.smmu).batches, 3);
+	ck_assert_uint_eq(smmu_counters(b.smmu).batches, 1);
 	ck_assert_uint_eq(smmu_counters(b.smmu).invalidations, 6);
 	stand_fini(&b);
 }
@@ -459,31 +457,94 @@ START_TEST(signals)
 }
 END_TEST
 
-/* It is not told before all before it is done, nor if that was refused. */
+/* SYNC 1; TLBI, SYNC 2 and 3; TLBI twice, SYNC 4; a wire; TLBI; SYNC 5. Each
+ * TLBI is refused in turn, or none is. */
+static const struct {
+	u32 at, told, syncs; /* where it stops; the last that is told */
+} after[] = {
+	{ 1, 1, 0 },
+	{ 4, 3, 0 },
+	{ 5, 3, 0 },
+	{ 8, 4, 1 },
+};
+
+static void put_syncs(struct smmu_stand *b)
+{
+	stand_put(b, SYNC_MSI(1), HERE);
+	stand_put(b, TLBI_NH_ASID(0), 0);
+	stand_put(b, SYNC_MSI(2), HERE);
+	stand_put(b, SYNC_MSI(3), HERE);
+	stand_put(b, TLBI_NH_ASID(1), 0);
+	stand_put(b, TLBI_NH_ASID(2), 0);
+	stand_put(b, SYNC_MSI(4), HERE);
+	stand_put(b, SYNC_IRQ, 0);
+	stand_put(b, TLBI_NH_ASID(3), 0);
+	stand_put(b, SYNC_MSI(5), HERE);
+}
+
+/* None is told before all before it is done, nor if that was refused; those
+ * before the refused one are. What is done is done once. */
 START_TEST(signals_after)
+{
+	hush();
+	for (u32 bad = 0; bad < ARRAY_SIZE(after); bad++) {
+		struct smmu_stand b;
+
+		stand_init(&b, stand_host);
+		stand_boot(&b);
+		put_syncs(&b);
+		b.refuse = bad;
+		b.watch = HERE;
+		b.watched = ~0ull;
+		stand_ring(&b);
+		expect_stop(&b, after[bad].at, ILL);
+		ck_assert_uint_eq(b.watched, 0);
+		ck_assert_uint_eq(b.batches, 1);
+		ck_assert_uint_eq(word_at(&b, HERE), after[bad].told);
+		ck_assert_uint_eq(b.syncs, after[bad].syncs);
+		b.refuse = ~0u;
+		acknowledge(&b);
+		ck_assert_uint_eq(b.watched, after[bad].told);
+		ck_assert_uint_eq(b.batches, 2);
+		ck_assert_uint_eq(b.invs, 4);
+		for (u32 i = 0; i < b.invs; i++)
+			ck_assert_uint_eq(b.inv[i].word[0], TLBI_NH_ASID(i));
+		ck_assert_uint_eq(word_at(&b, HERE), 5);
+		ck_assert_uint_eq(b.syncs, 1);
+		ck_assert_uint_eq(rd(&b, S_CMDQ_CONS) & 0xfffff, b.prod);
+		stand_fini(&b);
+	}
+}
+END_TEST
+
+/* They go before an STE behind them is looked at, and before an error. */
+START_TEST(signals_before)
 {
 	struct smmu_stand b;
 
 	hush();
 	stand_init(&b, stand_host);
 	stand_boot(&b);
-	b.refuse = 0;
+	stand_ste(&b, SID_A, STE_PASS, 0);
+	b.attaches = 0;
+	b.refuse = 1;
+	stand_put(&b, TLBI_NH_ASID(0), 0);
 	stand_put(&b, SYNC_MSI(1), HERE);
-	stand_put(&b, TLBI_NH_ALL, 0);
+	stand_put(&b, TLBI_NH_ASID(1), 0);
 	stand_put(&b, SYNC_MSI(2), HERE);
-	stand_put(&b, SYNC_MSI(3), HERE + 4);
-	b.watch = HERE;
+	stand_put(&b, CFGI_STE(SID_A), 0);
+	stand_put(&b, SYNC_MSI(3), HERE);
+	stand_put(&b, 0, 0);
+	stand_put(&b, SYNC_MSI(4), HERE);
 	stand_ring(&b);
-	expect_stop(&b, 1, ILL);
-	ck_assert_uint_eq(b.watched, 1);
+	expect_stop(&b, 2, ILL);
 	ck_assert_uint_eq(word_at(&b, HERE), 1);
-	ck_assert_uint_eq(word_at(&b, HERE + 4), 0);
+	ck_assert_uint_eq(b.attaches, 0);
 	b.refuse = ~0u;
 	acknowledge(&b);
-	ck_assert_uint_eq(b.watched, 1);
-	ck_assert_uint_eq(word_at(&b, HERE), 2);
-	ck_assert_uint_eq(word_at(&b, HERE + 4), 3);
-	ck_assert_uint_eq(b.syncs, 0);
+	expect_stop(&b, 6, ILL);
+	ck_assert_uint_eq(word_at(&b, HERE), 3);
+	ck_assert_uint_eq(b.attaches, 1);
 	stand_fini(&b);
 }
 END_TEST
@@ -829,6 +890,24 @@ START_TEST(turns)
 }
 END_TEST
 
+/* As many as a turn takes. */
+START_TEST(many_signals)
+{
+	struct smmu_stand b;
+
+	stand_init(&b, stand_host);
+	fill(&b, SYNC_IRQ, 0);
+	wr(&b, S_CR0, CMDQEN);
+	ck_assert_uint_eq(rd(&b, S_CMDQ_CONS), TURN);
+	ck_assert_uint_eq(b.syncs, TURN);
+	while (smmu_run(b.smmu))
+		;
+	ck_assert_uint_eq(b.syncs, 1024);
+	ck_assert_uint_eq(b.batches, 0);
+	stand_fini(&b);
+}
+END_TEST
+
 /* A new STE is more work than a command. */
 START_TEST(dear_commands)
 {
@@ -892,7 +971,8 @@ END_TEST
 
 UNIT_MAIN("smmu_cmdq", opcodes, fields, passing_on, passing_on_less,
 	  passing_on_more, batches, nobody_below, new_stes, same_ste,
-	  stes_while_off, signals, signals_after, aborted_signals, refused,
-	  refused_before_illegal, refused_elsewhere, no_memory,
-	  wrong_acknowledgement, wires_off, wrapping, high_bits, inconsistent,
-	  off_and_on, turns, dear_commands, full_batches)
+	  stes_while_off, signals, signals_after, signals_before,
+	  aborted_signals, refused, refused_before_illegal, refused_elsewhere,
+	  no_memory, wrong_acknowledgement, wires_off, wrapping, high_bits,
+	  inconsistent, off_and_on, turns, many_signals, dear_commands,
+	  full_batches)

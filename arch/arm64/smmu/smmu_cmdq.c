@@ -2,10 +2,10 @@
  * The command queue.
  *
  * Invalidations for the backend are collected and go down together: before a
- * CMD_SYNC is done, before a stream is attached anew, and when the turn ends,
- * so that a guest never sees a position behind one that was not done. If one is
- * refused, the queue is where that one is; what ran behind it does no harm and
- * runs again.
+ * stream is attached anew, and when the turn ends. Only then are CMD_SYNCs
+ * among them told of, and only then does a guest see a new position, so neither
+ * is ahead of what is done. If an invalidation is refused, the queue is where
+ * that one is; what ran behind it does no harm and runs again.
  *
  * IHI 0070G, 4 and 7.1.
  */
@@ -31,26 +31,57 @@ static void stop(struct smmu *s, u32 at, u32 error, const char *why)
 	smmu_error(s, GERROR_CMDQ);
 }
 
+/* By a message, or else by the wire. Not by both, as 4.7.3 would have it: who
+ * names an address looks there, and to pulse the wire is dear. */
+static void signal_sync(struct smmu *s, const struct smmu_cmd *c)
+{
+	u64 addr = c->word[1] & SYNC_1_MSIADDR;
+
+	if (addr)
+		smmu_send(s, addr, (u32)FIELD_GET(SYNC_0_MSIDATA, c->word[0]),
+			  GERROR_MSI_CMDQ_ABT);
+	else
+		smmu_pulse(&s->setup.sync);
+}
+
+/* Of what was collected, so much was done. */
+static void signal_syncs(struct smmu *s, u32 done)
+{
+	for (u32 i = 0; i < s->syncs && s->sync_behind[i] <= done; i++)
+		signal_sync(s, &s->sync[i]);
+	s->syncs = 0;
+}
+
+/* How many of the commands that were collected were done. */
+static u32 invalidate(struct smmu *s, u32 nr)
+{
+	const struct smmu_backend *b = &s->setup.backend;
+	u32 done;
+
+	if (!nr)
+		return 0;
+	s->counters.batches++;
+	done = b->invalidate(b->ctx, s->batch, nr);
+	done = MIN(done, nr);
+	s->counters.invalidations += done;
+	return done;
+}
+
 /* False if a command was refused. */
 static bool flush(struct smmu *s)
 {
-	const struct smmu_backend *b = &s->setup.backend;
-	u32 nr = s->batched, done;
+	u32 nr = s->batched, done = invalidate(s, nr);
 
-	if (!nr)
-		return !stopped(s);
 	s->batched = 0;
-	s->counters.batches++;
-	done = b->invalidate(b->ctx, s->batch, nr);
-	s->counters.invalidations += MIN(done, nr);
-	if (done >= nr)
-		return true;
-	stop(s, s->batch_at[done], CERROR_ILL, "was refused by the host");
-	return false;
+	signal_syncs(s, done);
+	if (done < nr)
+		stop(s, s->batch_at[done], CERROR_ILL,
+		     "was refused by the host");
+	return !stopped(s);
 }
 
-/* A turn has room for all: what adds more than one spends as many, and begins
- * with nothing. */
+/* A batch has room for all of a turn: what adds more than one spends as many,
+ * and begins with nothing. */
 static_assert(SMMU_STREAMS_MAX <= SMMU_TURN, "one command for all of them");
 
 static void collect(struct smmu *s, u64 word0, u64 word1)
@@ -229,27 +260,17 @@ static u32 prefetch(struct smmu *s, const struct smmu_cmd *c)
 	return CERROR_NONE;
 }
 
-/* By a message, or else by the wire. Not by both, as 4.7.3 would have it: who
- * names an address looks there, and to pulse the wire is dear. */
-static void signal_sync(struct smmu *s, const struct smmu_cmd *c)
-{
-	u64 addr = c->word[1] & SYNC_1_MSIADDR;
-
-	if (addr)
-		smmu_send(s, addr, (u32)FIELD_GET(SYNC_0_MSIDATA, c->word[0]),
-			  GERROR_MSI_CMDQ_ABT);
-	else
-		smmu_pulse(&s->setup.sync);
-}
-
 static u32 sync(struct smmu *s, const struct smmu_cmd *c)
 {
 	u64 signal = FIELD_GET(SYNC_0_CS, c->word[0]);
 
 	if (signal == SYNC_CS_RESERVED)
 		return CERROR_ILL;
-	if (flush(s) && signal == SYNC_CS_IRQ)
-		signal_sync(s, c);
+	if (signal == SYNC_CS_IRQ) {
+		assert(s->syncs < SMMU_TURN);
+		s->sync_behind[s->syncs] = s->batched;
+		s->sync[s->syncs++] = *c;
+	}
 	return CERROR_NONE;
 }
 

@@ -93,6 +93,11 @@ struct smmu {
 	struct smmu_cmd batch[SMMU_TURN];
 	u32 batch_at[SMMU_TURN];
 	u32 batched;
+	/* CMD_SYNCs that are to tell of themselves, and how many of the batch
+	 * are before each. */
+	struct smmu_cmd sync[SMMU_TURN];
+	u32 sync_behind[SMMU_TURN];
+	u32 syncs;
 };
 
 /* smmu.c */
