@@ -89,6 +89,7 @@ $(addprefix $(O)/tests/unit/,test_gic test_its test_smmu test_user_msi test_lent
 $(O)/tests/unit/test_user_msi: private ldflags += -Wl,--wrap=reallocarray
 
 # A host that cannot be made to fail otherwise.
+$(O)/tests/unit/test_net: private ldflags += -Wl,--wrap=readv
 $(O)/tests/unit/test_vrng: private ldflags += -Wl,--wrap=getrandom
 # Waiting is counted, not done.
 $(O)/tests/unit/test_disk: private ldflags += -Wl,--wrap=nanosleep

@@ -382,6 +382,14 @@ static void receive_wait(struct receiver *rx)
 		loop_poll(f->net->loop, &f->op, f->fd, POLLIN);
 }
 
+/* The kernel had a frame whose kind no header can express (tun_put_user), and
+ * dropped it; the next may be as good as any. */
+static int receive_bad(struct net *n)
+{
+	n->dropped++;
+	return 1;
+}
+
 static int receive_frame(struct receiver *rx, struct virtq *q)
 {
 	struct net *n = rx->flow.net;
@@ -393,6 +401,8 @@ static int receive_frame(struct receiver *rx, struct virtq *q)
 	len = readv(rx->flow.fd, n->iov, (int)s->iovs + (room < FRAME_MAX));
 	if (len < (ssize_t)sizeof(struct header)) {
 		virtq_unpop(q, s->nr);
+		if (len < 0 && errno == EINVAL)
+			return receive_bad(n);
 		if (len < 0 && errno == EAGAIN)
 			receive_wait(rx);
 		else

@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #define F(n)    BIT(n)
@@ -1250,10 +1251,45 @@ START_TEST(carries_all)
 }
 END_TEST
 
-UNIT_MAIN("net", offers, agrees, sends, sends_headers, refuses_frames,
-	  waits_for_room, receives_merged, receives_unmerged, waits_for_buffers,
-	  gives_up, leaves_frames, leaves_frames_without_mastering,
-	  receives_headers, interrupts_once, takes_turns, wants_no_kicks,
-	  commands, uses_pairs, keeps_pairs, waits_across_commands, breaks,
-	  breaks_between, resets_under_load, tells_of_the_link,
-	  outlives_the_interface, carries_all)
+/* As tun_put_user does with one whose kind no header can express. */
+static bool spoil;
+
+ssize_t __real_readv(int fd, const struct iovec *iov, int nr);
+ssize_t __wrap_readv(int fd, const struct iovec *iov, int nr);
+ssize_t __wrap_readv(int fd, const struct iovec *iov, int nr)
+{
+	ssize_t got = __real_readv(fd, iov, nr);
+
+	if (!spoil || got <= 0)
+		return got;
+	spoil = false;
+	errno = EINVAL;
+	return -1;
+}
+
+START_TEST(a_frame_that_cannot_be_had)
+{
+	struct bench *b = bench_create(&plain);
+
+	bind_all(b, ALL, 16);
+	post_many(b, 0, 1536, 8);
+	spoil = true;
+	host_sends(b, 0, 100, 1);
+	for (u32 i = 2; i < 5; i++) {
+		host_sends(b, 0, 100, i);
+		guest_gets_this(b, 0, 100, i, 1);
+	}
+	ck_assert(!spoil);
+	ck_assert_uint_eq(net_dropped(b->net), 1);
+	driver_reset(b->d);
+	bench_destroy(b);
+}
+END_TEST
+
+UNIT_MAIN("net", offers, a_frame_that_cannot_be_had, agrees, sends,
+	  sends_headers, refuses_frames, waits_for_room, receives_merged,
+	  receives_unmerged, waits_for_buffers, gives_up, leaves_frames,
+	  leaves_frames_without_mastering, receives_headers, interrupts_once,
+	  takes_turns, wants_no_kicks, commands, uses_pairs, keeps_pairs,
+	  waits_across_commands, breaks, breaks_between, resets_under_load,
+	  tells_of_the_link, outlives_the_interface, carries_all)
