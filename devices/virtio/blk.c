@@ -142,6 +142,18 @@ static void slot_give(struct request *r)
 	stopped(b);
 }
 
+/* Nobody waits for it after a reset, or when the device may not master the bus
+ * any more, and its memory is no longer ours. */
+static bool abandoned(struct request *r)
+{
+	struct blk_queue *q = r->queue;
+
+	if (q->ring && virtio_queue(q->blk->virtio, q->index))
+		return false;
+	slot_give(r);
+	return true;
+}
+
 /* --- the end of a request --- */
 
 static void show_at_turn_end(struct blk_queue *q)
@@ -287,16 +299,29 @@ static void bounce_fill(struct blk *b, struct request *r)
 	b->rest = (struct iovec) { b->bounce, n };
 }
 
-static void bounce_next(struct blk *b)
+static struct request *bounce_waiting(struct blk *b)
 {
 	struct request *r = b->waiting;
 
-	b->bouncing = r;
-	if (!r)
-		return;
-	b->waiting = r->next;
+	if (r)
+		b->waiting = r->next;
 	if (!b->waiting)
 		b->waiting_last = &b->waiting;
+	return r;
+}
+
+/* The memory of those that wait may no longer be ours, either. */
+static void bounce_next(struct blk *b)
+{
+	struct request *r;
+
+	b->bouncing = NULL;
+	do
+		r = bounce_waiting(b);
+	while (r && abandoned(r));
+	if (!r)
+		return;
+	b->bouncing = r;
 	bounce_fill(b, r);
 	submit(r);
 }
@@ -335,18 +360,6 @@ static void advance(struct request *r, u64 n)
 		skip(r, n);
 	if (r->left && r->type == VIRTIO_BLK_T_WRITE_ZEROES && !r->iovs)
 		fill_with_zeroes(r);
-}
-
-/* Nobody waits for it after a reset, or when the device may not master the bus
- * any more, and its memory is no longer ours. */
-static bool abandoned(struct request *r)
-{
-	struct blk_queue *q = r->queue;
-
-	if (q->ring && virtio_queue(q->blk->virtio, q->index))
-		return false;
-	slot_give(r);
-	return true;
 }
 
 static bool interrupted(int result)
@@ -613,8 +626,6 @@ static int pop(struct blk_queue *q)
 			    "a request without a header or a status byte");
 		got = -EPROTO;
 	}
-	if (got < 0)
-		show_at_turn_end(q);
 	if (got <= 0)
 		return got;
 	r->queue = q;
@@ -641,7 +652,7 @@ static void pop_all(struct blk_queue *q)
 		}
 	} while (got > 0 && --left);
 	q->more = got > 0;
-	if (q->more)
+	if (q->more || q->ring->broken)
 		show_at_turn_end(q);
 }
 

@@ -88,9 +88,9 @@ static void transmit(void *dev)
 		return;
 	for (u32 i = 0; got > 0 && i < q->size; i++)
 		got = transmit_one(c, q, &full);
-	virtio_show(c->virtio, TRANSMIT);
 	if (got > 0 || (got == 0 && !full && virtq_listen(q)))
 		loop_defer(c->loop, &c->go_on);
+	virtio_show(c->virtio, TRANSMIT);
 }
 
 /* --- to the guest --- */

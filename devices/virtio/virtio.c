@@ -234,10 +234,11 @@ void virtio_show(struct virtio *v, u32 i)
 
 	if (!q)
 		return;
+	if (!q->broken && virtq_show(q))
+		interrupt(v, v->queues[i].vector, ISR_QUEUE);
+	/* It may have been before, or be since. */
 	if (q->broken)
 		virtio_needs_reset(v);
-	else if (virtq_show(q))
-		interrupt(v, v->queues[i].vector, ISR_QUEUE);
 }
 
 void virtio_needs_reset(struct virtio *v)

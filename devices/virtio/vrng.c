@@ -93,9 +93,9 @@ static void serve(void *dev)
 	/* Buffers without a writable byte cost nothing: count, too. */
 	for (u32 i = 0; got > 0 && left && i < q->size; i++)
 		got = serve_one(r, q, &left);
-	virtio_show(r->virtio, 0);
 	if (got > 0 || (got == 0 && virtq_listen(q)))
 		loop_defer(r->loop, &r->go_on);
+	virtio_show(r->virtio, 0);
 }
 
 static void start(void *dev, u64 features)

@@ -989,6 +989,38 @@ START_TEST(a_queue_that_breaks_in_flight)
 }
 END_TEST
 
+/* The driver's used_event, behind its available ring, is in no memory. */
+START_TEST(a_queue_that_breaks_when_shown)
+{
+	struct spec s = { .fd = new_file(MIB), .size = 16 };
+	struct guest g = guest_begin(s);
+	struct driver_queue q = *g.q;
+	gpa_t end = WORLD_RAM + WORLD_RAM_LEN;
+
+	driver_reset(g.d);
+	ck_assert(driver_negotiate(g.d, ~0ull));
+	*g.q = q;
+	g.q->avail = end - (4 + 2 * 16);
+	driver_write(g.d, CONFIG_MSIX_VECTOR, 2, 0);
+	driver_write(g.d, QUEUE_SELECT, 2, 0);
+	driver_write(g.d, QUEUE_SIZE, 2, 16);
+	driver_write(g.d, QUEUE_DESC, 8, g.q->desc);
+	driver_write(g.d, QUEUE_DRIVER, 8, g.q->avail);
+	driver_write(g.d, QUEUE_DEVICE, 8, g.q->used);
+	driver_write(g.d, QUEUE_ENABLE, 2, 1);
+	driver_start(g.d);
+	put_header(&g, g.header, GET_ID, 0);
+	driver_put_desc(g.q, 0, g.header, 16, 1, 1);
+	driver_put_desc(g.q, 1, g.data, 21, 2, 0);
+	driver_put_avail(g.q, 0);
+	driver_notify(g.q);
+	world_wait(g.w, needs_reset, g.d);
+	bind(&g, &s);
+	check_works(&g);
+	guest_end(&g);
+}
+END_TEST
+
 START_TEST(read_only)
 {
 	int fd = new_file(MIB);
@@ -1816,6 +1848,33 @@ START_TEST(mastering_switched_off_at_a_kick)
 }
 END_TEST
 
+/* One that waits for the bounce buffer meanwhile is not begun: its memory may
+ * be another's. */
+START_TEST(mastering_switched_off_while_one_waits)
+{
+	struct spec s = { .fd = new_file(MIB), .direct = true };
+	struct guest g = guest_begin(s);
+
+	kernel.hold = 1;
+	for (u32 i = 0; i < 3; i++)
+		add(&g, g.q, OUT, 64 * i, g.data + 4096 * i + 1, 4096,
+		    g.header + 64 * i);
+	driver_kick(g.q);
+	world_pass(g.w, 2);
+	ck_assert_uint_eq(kernel.held_nr, 1);
+	driver_pci_write(g.d, 0x04, 2, 0x0002);
+	kernel.calls = kernel.hold = 0;
+	release_all(4096);
+	world_pass(g.w, 5);
+	ck_assert_uint_eq(kernel.calls, 0);
+	driver_pci_write(g.d, 0x04, 2, 0x0006);
+	driver_reset(g.d);
+	bind(&g, &s);
+	check_works(&g);
+	guest_end(&g);
+}
+END_TEST
+
 /* --- size --- */
 
 struct expected {
@@ -2070,14 +2129,15 @@ END_TEST
 
 UNIT_MAIN("blk", features, configuration, serial_numbers, reads_and_writes,
 	  any_layout, many_segments, ranges, unknown_types, malformed_requests,
-	  a_queue_that_breaks_in_flight, read_only, a_driver_that_flushes,
-	  a_driver_that_does_not, discard_and_zeroes, several_ranges,
-	  as_large_a_range_as_was_offered, hosts_that_cannot,
-	  zeroes_that_are_written, less_than_asked, host_errors,
-	  errors_are_told_but_not_for_ever, a_file_that_got_shorter,
-	  a_file_that_may_not_grow, a_full_file_system,
+	  a_queue_that_breaks_in_flight, a_queue_that_breaks_when_shown,
+	  read_only, a_driver_that_flushes, a_driver_that_does_not,
+	  discard_and_zeroes, several_ranges, as_large_a_range_as_was_offered,
+	  hosts_that_cannot, zeroes_that_are_written, less_than_asked,
+	  host_errors, errors_are_told_but_not_for_ever,
+	  a_file_that_got_shorter, a_file_that_may_not_grow, a_full_file_system,
 	  one_interrupt_for_a_batch, a_full_queue, a_flood_of_requests,
 	  several_queues, reset_in_flight, reset_from_outside,
-	  mastering_switched_off, mastering_switched_off_at_a_kick, resized,
+	  mastering_switched_off, mastering_switched_off_at_a_kick,
+	  mastering_switched_off_while_one_waits, resized,
 	  memory_that_the_disk_cannot_reach, many_that_the_disk_cannot_reach,
 	  a_block_device, creation_fails_completely)
