@@ -255,6 +255,20 @@ static int open_flags(const struct disk *d)
 	return flags;
 }
 
+/* What QEMU makes, and newcomers bring: a guest would see the format. */
+static int check_raw(const struct disk *d, const char *path, struct err *e)
+{
+	_Alignas(PAGE) char head[PAGE];
+
+	if (pread(d->fd, head, sizeof(head), 0) < 4 ||
+	    memcmp(head, "QFI\xfb", 4) != 0)
+		return 0;
+	return err_set(
+		e, -EINVAL,
+		"%s: a qcow2 image, and a drive is raw: make it one (`qemu-img convert -O raw %s %s.raw`)",
+		path, path, path);
+}
+
 int disk_open(struct disk *d, const char *path, bool readonly, bool direct,
 	      struct err *e)
 {
@@ -280,6 +294,8 @@ int disk_open(struct disk *d, const char *path, bool readonly, bool direct,
 	err = lock_disk(d, path, e);
 	if (!err)
 		err = measure_all(d, path, &st, e);
+	if (!err)
+		err = check_raw(d, path, e);
 	if (err)
 		disk_close(d);
 	return err;

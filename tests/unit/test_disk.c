@@ -182,6 +182,22 @@ START_TEST(what_is_no_disk)
 }
 END_TEST
 
+START_TEST(images_of_other_formats)
+{
+	int fd = new_file(64 * KIB);
+	struct path p = path_of(fd);
+	struct disk d;
+
+	ck_assert_int_eq(pwrite(fd, "QFI\xfb\0\0\0\3", 8, 0), 8);
+	check_refused(p.name, false, false, -EINVAL, "a qcow2 image");
+	check_refused(p.name, true, true, -EINVAL, "`qemu-img convert -O raw ");
+	ck_assert_int_eq(pwrite(fd, "QFI\xfa", 4, 0), 4);
+	open_well(&d, p.name, false, false);
+	disk_close(&d);
+	close(fd);
+}
+END_TEST
+
 /* Nobody: root may do everything. */
 START_TEST(a_file_we_may_only_read)
 {
@@ -588,8 +604,8 @@ START_TEST(a_block_device_that_is_read_only)
 END_TEST
 
 UNIT_MAIN("disk", sizes, what_a_file_is, what_is_no_disk,
-	  a_file_we_may_only_read, measured_again, others_have_it,
-	  others_see_that_we_have_it, twice_in_one_process,
+	  images_of_other_formats, a_file_we_may_only_read, measured_again,
+	  others_have_it, others_see_that_we_have_it, twice_in_one_process,
 	  a_lock_that_is_let_go, a_guest_that_is_killed_and_begun_again,
 	  past_the_page_cache, a_file_system_without_o_direct, block_devices,
 	  a_block_device_that_is_read_only)
