@@ -567,7 +567,9 @@ int virtio_pci_init(struct virtio *v, struct err *e)
 	};
 
 	v->offered = s->features | VIRTIO_F_INDIRECT_DESC | VIRTIO_F_EVENT_IDX |
-		     VIRTIO_F_VERSION_1 | VIRTIO_F_ACCESS_PLATFORM;
+		     VIRTIO_F_VERSION_1;
+	if (s->caps.dma.translates)
+		v->offered |= VIRTIO_F_ACCESS_PLATFORM;
 	virtio_pci_reset(v);
 	pci_function_init(&v->function, s->name, &ids, &pci_ops, v);
 	pci_add_bar(&v->function, BAR, BAR_SIZE, false, false);

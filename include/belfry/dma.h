@@ -3,8 +3,8 @@
  * gave it to bytes.
  *
  * Behind it is plain guest memory, where bus addresses are guest-physical, or
- * an IOMMU's translation; a device cannot tell. Never keep a pointer beyond
- * the request it was asked for.
+ * an IOMMU's translation; to a device both are alike. Never keep a pointer
+ * beyond the request it was asked for.
  */
 #ifndef BELFRY_DMA_H
 #define BELFRY_DMA_H
@@ -21,6 +21,9 @@ struct dma {
 	 */
 	void *(*map)(void *ctx, u64 addr, u64 *len, bool write);
 	void *ctx;
+	/* Bus addresses can be other than guest-physical ones, so a driver
+	 * must get them from its platform; to know that costs it time. */
+	bool translates;
 };
 
 /* Guest memory as it is. @mem is borrowed. */

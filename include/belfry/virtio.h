@@ -28,7 +28,8 @@ enum virtio_type {
 	VIRTIO_RNG = 4,
 };
 
-/* Feature bits of the transport, chapter 6; it offers these itself. */
+/* Feature bits of the transport, chapter 6; it offers these itself, the last
+ * where a driver cannot do without it. */
 #define VIRTIO_F_INDIRECT_DESC   BIT(28)
 #define VIRTIO_F_EVENT_IDX       BIT(29)
 #define VIRTIO_F_VERSION_1       BIT(32)

@@ -454,7 +454,7 @@ static bool bench_init(struct bench *b)
 		.queue_size = QUEUE_SIZE,
 		.config_len = CONFIG_LEN,
 		.caps = {
-			.dma = { bench_map, b },
+			.dma = { .map = bench_map, .ctx = b, .translates = true },
 			.msi = { .send = sink_send,
 				 .open = sink_open,
 				 .close = sink_close,

@@ -197,7 +197,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	if (!b->ram || !b->more || gmem_add(&b->mem, RAM, RAM_LEN, b->ram) ||
 	    gmem_add(&b->mem, MORE, MORE_LEN, b->more))
 		goto out;
-	b->dma = (struct dma) { bench_map, b };
+	b->dma = (struct dma) { .map = bench_map, .ctx = b };
 	b->faults.who = "fuzz";
 	b->pages = data[0] & 0x80;
 	b->q = (struct virtq) {

@@ -415,7 +415,7 @@ static struct guest guest_begin(struct spec s)
 	open_disk(&g, &s);
 	if (s.floods) {
 		flood.dma = g.w->caps.dma;
-		g.w->caps.dma = (struct dma) { flood_map, NULL };
+		g.w->caps.dma = (struct dma) { .map = flood_map };
 	}
 	b = setup_of(&g, &s);
 	g.blk = blk_create(&b, &e);

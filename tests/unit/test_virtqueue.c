@@ -111,7 +111,7 @@ static struct bench *bench_init(u32 size)
 	memset(b->ram, 0, RAM_LEN);
 	ck_assert_int_eq(gmem_add(&b->mem, RAM, RAM_LEN, b->ram), 0);
 	b->plain = dma_plain(&b->mem);
-	b->dma = (struct dma) { bench_map, b };
+	b->dma = (struct dma) { .map = bench_map, .ctx = b };
 	b->faults.who = "queue";
 	b->said = -1;
 	b->c = (struct virtq_chain) { .iov = b->iov, .iov_max = PIECES };

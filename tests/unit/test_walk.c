@@ -65,7 +65,7 @@ static void init(struct bench *b, u32 shift, u32 bits, u32 oas)
 	ck_assert_ptr_nonnull(b->ram);
 	memset(b->ram, 0, RAM_SIZE);
 	ck_assert(!gmem_add(&b->mem, RAM, RAM_SIZE, b->ram));
-	b->dma = (struct dma) { map, b };
+	b->dma = (struct dma) { .map = map, .ctx = b };
 	for (u32 i = 0; i < 2; i++)
 		b->r.half[i] = (struct walk_half) { .on = true,
 						    .shift = (u8)shift,

@@ -124,7 +124,7 @@ static const struct tlb_entry *walk_for(const struct access *a,
 {
 	struct smmu *s = a->st->smmu;
 	struct watched mem = { .mem = &s->setup.dma };
-	struct dma dma = { map_watched, &mem };
+	struct dma dma = { .map = map_watched, .ctx = &mem };
 	struct walk w = walk(&dma, &cd->regime, va,
 			     WALK_USER | (a->write ? WALK_WRITE : 0));
 	u64 inside = BIT(w.shift) - 1;
@@ -230,7 +230,9 @@ static struct stream *emulated(struct smmu *s, u32 sid)
 
 struct dma smmu_dma(struct smmu *s, u32 sid)
 {
-	return (struct dma) { map_stream, emulated(s, sid) };
+	return (struct dma) { .map = map_stream,
+			      .ctx = emulated(s, sid),
+			      .translates = true };
 }
 
 bool smmu_translate(struct smmu *s, u32 sid, u64 addr, u64 *to)

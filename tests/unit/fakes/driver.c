@@ -282,7 +282,7 @@ struct world *world_create(bool scattered)
 	ck_assert_int_eq(gmem_add(&w->mem, WORLD_RAM, WORLD_RAM_LEN, w->ram),
 			 0);
 	w->ram_used = WORLD_RAM;
-	w->cpu = (struct dma) { cpu_map, w };
+	w->cpu = (struct dma) { .map = cpu_map, .ctx = w };
 
 	for (u32 i = 0; i < WORLD_LINES; i++) {
 		w->line[i].world = w;
@@ -306,7 +306,7 @@ struct world *world_create(bool scattered)
 
 	w->caps = (struct virtio_caps) {
 		.loop = loop_create(&e),
-		.dma = { device_map, w },
+		.dma = { .map = device_map, .ctx = w, .translates = scattered },
 		.msi = { .send = sink_send,
 			 .open = sink_open,
 			 .close = sink_close,
