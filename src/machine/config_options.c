@@ -144,6 +144,11 @@ static void apply_part(struct scope *s, char *part, bool front)
 			s, NULL,
 			"nothing between two commas, which makes them one that is part of \"%.*s\", and that is no key; write one comma between keys",
 			(int)text_cut(part, GIVEN_MAX), part);
+	else if (!k && !near && !value)
+		key_fault(
+			s, NULL,
+			"\"%.*s\" is no key (belfry run --help lists them); if it is part of the value before it, write the comma between them twice",
+			(int)text_cut(part, GIVEN_MAX), part);
 	else if (!k)
 		unknown_key(s, part, &command_line, near);
 	else if (!value && k->type != KEY_FLAG)

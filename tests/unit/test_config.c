@@ -1127,6 +1127,10 @@ START_TEST(group_shapes)
 }
 END_TEST
 
+#define NO_KEY                                                             \
+	" is no key (belfry run --help lists them); if it is part of the " \
+	"value before it, write the comma between them twice"
+
 START_TEST(group_options)
 {
 	static const struct {
@@ -1170,10 +1174,11 @@ START_TEST(group_options)
 		  "key; write one comma between keys\n" },
 		/* In front only: and a path may look like anything. */
 		{ "--drive=readonly," DISK,
-		  "--drive[0]." DISK ": no such key; belfry run --help lists "
-		  "them\n"
+		  "--drive[0]: \"" DISK "\"" NO_KEY "\n"
 		  "--drive[0].path: missing; name a disk image or a block "
 		  "device\n" },
+		{ "--drive=" DISK ",b.img",
+		  "--drive[0]: \"b.img\"" NO_KEY "\n" },
 		{ "--drive=a,,b,,.img",
 		  "--drive[0].path: cannot find a,b,.img: No such file or "
 		  "directory\n" },
