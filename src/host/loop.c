@@ -17,6 +17,8 @@
 struct loop {
 	struct io_uring ring;
 	bool stop;
+	int err;                    /* why the kernel takes no more */
+	struct io_uring_sqe untold; /* what it does not take */
 	u32 files;
 	struct loop_task *due, **due_last;
 };
@@ -126,17 +128,22 @@ void loop_destroy(struct loop *l)
 	free(l);
 }
 
-/* A free submission entry; the ring is emptied into the kernel if full. */
+/* A free submission entry; the ring is emptied into the kernel if full. Where
+ * that fails, for want of memory, an operation is lost, and the loop with it:
+ * but in loop_run, whose callers can unwind. */
 static struct io_uring_sqe *entry(struct loop *l)
 {
 	struct io_uring_sqe *sqe = io_uring_get_sqe(&l->ring);
+	int err;
 
-	if (!sqe) {
-		io_uring_submit(&l->ring);
-		sqe = io_uring_get_sqe(&l->ring);
-	}
-	assert(sqe);
-	return sqe;
+	if (sqe)
+		return sqe;
+	err = io_uring_submit(&l->ring);
+	sqe = io_uring_get_sqe(&l->ring);
+	if (sqe)
+		return sqe;
+	l->err = err < 0 ? err : -EAGAIN;
+	return &l->untold;
 }
 
 static struct io_uring_sqe *start(struct loop *l, struct loop_op *op)
@@ -312,13 +319,14 @@ int loop_run(struct loop *l, struct err *e)
 {
 	struct io_uring_cqe *cqe;
 
-	for (l->stop = false; !l->stop;) {
+	for (l->stop = false; !l->stop && !l->err;) {
 		/* What was deferred by what was deferred must not wait; nor
 		 * must completions, which a submission alone does not fetch. */
 		int err = l->due ? io_uring_submit_and_get_events(&l->ring)
 				 : io_uring_submit_and_wait(&l->ring, 1);
 
-		if (err < 0 && err != -EINTR && err != -EAGAIN)
+		/* -EBUSY: completions must be fetched first. */
+		if (err < 0 && err != -EINTR && err != -EAGAIN && err != -EBUSY)
 			return err_set(e, err, "io_uring: %s", strerror(-err));
 		while (!io_uring_peek_cqe(&l->ring, &cqe)) {
 			complete(cqe);
@@ -326,7 +334,10 @@ int loop_run(struct loop *l, struct err *e)
 		}
 		run_deferred(l);
 	}
-	return 0;
+	return !l->err ? 0
+		       : err_set(e, l->err,
+				 "io_uring: the kernel takes no more operations: %s",
+				 strerror(-l->err));
 }
 
 void loop_stop(struct loop *l)

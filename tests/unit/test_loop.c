@@ -880,13 +880,13 @@ START_TEST(tasks_do_not_starve_others)
 END_TEST
 
 /* libcheck gives each test a process: the filter ends with it. */
-static void make_io_uring_fail(int with)
+static void make_fail(int call, int with)
 {
 	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
 
 	ck_assert_ptr_nonnull(ctx);
-	ck_assert_int_eq(seccomp_rule_add(ctx, SCMP_ACT_ERRNO((u32)with),
-					  SCMP_SYS(io_uring_setup), 0),
+	ck_assert_int_eq(seccomp_rule_add(ctx, SCMP_ACT_ERRNO((u32)with), call,
+					  0),
 			 0);
 	ck_assert_int_eq(seccomp_load(ctx), 0);
 	seccomp_release(ctx);
@@ -896,7 +896,7 @@ static void check_refusal(int with, const char *says)
 {
 	struct err e = { 0 };
 
-	make_io_uring_fail(with);
+	make_fail(SCMP_SYS(io_uring_setup), with);
 	ck_assert_ptr_null(loop_create(&e));
 	ck_assert_int_eq(e.code, -with);
 	ck_assert_msg(strstr(e.msg, "io_uring") && strstr(e.msg, says), "%s",
@@ -927,6 +927,25 @@ START_TEST(a_kernel_without_the_flags)
 }
 END_TEST
 
+/* What does not fit the ring cannot be told to anybody but who runs it. */
+START_TEST(a_kernel_that_takes_nothing)
+{
+	static struct probe p[1000];
+	struct err e = { 0 };
+	struct loop *l = loop_create(&e);
+
+	ck_assert_msg(l, "%s", e.msg);
+	make_fail(SCMP_SYS(io_uring_enter), EAGAIN);
+	for (size_t i = 0; i < ARRAY_SIZE(p); i++) {
+		p[i].op = (struct loop_op) { .done = probe_done, .ctx = &p[i] };
+		loop_timer(l, &p[i].op, 0);
+	}
+	ck_assert_int_eq(loop_run(l, &e), -EAGAIN);
+	ck_assert_msg(strstr(e.msg, "takes no more operations"), "%s", e.msg);
+	loop_destroy(l);
+}
+END_TEST
+
 UNIT_MAIN("loop", reads_and_writes, polls, failures_are_results,
 	  files_are_written_in_order, deferred_once_and_in_order,
 	  deferred_without_end, a_timer_waits, cancelled_operations,
@@ -938,4 +957,4 @@ UNIT_MAIN("loop", reads_and_writes, polls, failures_are_results,
 	  tasks_in_order, tasks_do_not_starve_others,
 	  the_kernel_refuses_other_operations, a_kernel_without_io_uring,
 	  a_host_that_forbids_io_uring, too_little_locked_memory,
-	  a_kernel_without_the_flags)
+	  a_kernel_without_the_flags, a_kernel_that_takes_nothing)
