@@ -5,7 +5,8 @@
 # send or receive 1500 bytes (UDP) or 64 KiB (TCP, segmented by whoever can).
 # Sourced by run.
 #
-# The image is in the host's memory; both monitors use its page cache. Of QEMU
+# The disk is a block device in the host's memory, of which all is in the page
+# cache: of a file in a tmpfs io_uring has every block read by a thread. Of QEMU
 # the better of aio=io_uring with and without an I/O thread is shown, and vhost
 # is off, as Belfry has none. "guest" ran in the guest, "monitor" is the monitor's
 # own code; the rest of the whole is the host's kernel and, for networks, the
@@ -15,15 +16,17 @@ host --kernel newest
 put_qemu
 put "$O/guest/wire" wire
 in_lab modprobe tun
+in_lab modprobe brd rd_nr=1 rd_size=32768
+in_lab sh -c 'cat /dev/ram0 >/dev/null'
 no_polling
 
 say 'measuring disks and networks'
 measure=(/tmp/wire 1 /tmp/measure tasks)
-qemu_devices=(-blockdev "driver=file,filename=/tmp/image,aio=io_uring,node-name=d"
+qemu_devices=(-blockdev "driver=host_device,filename=/dev/ram0,aio=io_uring,node-name=d"
 	-netdev "tap,id=n,ifname=tap0,script=no,downscript=no,vhost=off"
 	-device "virtio-net-pci,netdev=n,disable-legacy=on,romfile=")
 qemu_disk=virtio-blk-pci,drive=d,disable-legacy=on
-ours=$(tasks '' "${measure[@]}" "${belfry[@]}" --drive path=/tmp/image --net tap=tap0)
+ours=$(tasks '' "${measure[@]}" "${belfry[@]}" --drive path=/dev/ram0 --net tap=tap0)
 plain=$(tasks '' "${measure[@]}" "${qemu[@]}" "${qemu_devices[@]}" -device "$qemu_disk")
 threaded=$(tasks '' "${measure[@]}" "${qemu[@]}" "${qemu_devices[@]}" \
 	-object iothread,id=t -device "$qemu_disk,iothread=t")
