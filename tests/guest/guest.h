@@ -68,6 +68,7 @@ bool test_count(const char *arg);
 bool test_spew(const char *arg);
 bool test_rtc(const char *arg);
 bool test_suspend(const char *arg);
+bool test_suspend_loaded(const char *arg);
 bool test_disk(const char *arg);
 bool test_disks(const char *arg);
 bool test_root(const char *arg);

@@ -171,14 +171,15 @@ static const struct {
 	{ "scribble", test_scribble }, /* over addresses with nothing there */
 	{ "rtc", test_rtc },           /* it is N seconds since 1970 */
 	{ "suspend", test_suspend },   /* deep or s2idle */
-	{ "disk", test_disk },         /* say what it is */
-	{ "disks", test_disks },       /* there are N */
-	{ "root", test_root },         /* the root is on the disk */
-	{ "fill", test_fill },         /* N MiB of the disk */
-	{ "discard", test_discard },   /* half of the disk */
-	{ "full", test_full },         /* the host's file system, then not */
-	{ "cut", test_cut },           /* the disk's file, to the half */
-	{ "grow", test_grow },         /* the disk's file, to N MiB */
+	{ "suspend-loaded", test_suspend_loaded }, /* likewise, at work */
+	{ "disk", test_disk },                     /* say what it is */
+	{ "disks", test_disks },                   /* there are N */
+	{ "root", test_root },                     /* the root is on the disk */
+	{ "fill", test_fill },                     /* N MiB of the disk */
+	{ "discard", test_discard },               /* half of the disk */
+	{ "full", test_full }, /* the host's file system, then not */
+	{ "cut", test_cut },   /* the disk's file, to the half */
+	{ "grow", test_grow }, /* the disk's file, to N MiB */
 	{ "readonly", test_readonly },
 	{ "records", test_records },             /* N at a time that last */
 	{ "reboot-loaded", test_reboot_loaded }, /* reboot while writing */
@@ -189,7 +190,7 @@ static const struct {
 	{ "hotplug", test_hotplug },   /* CPUs, N times */
 	{ "affinity", test_affinity }, /* of interrupts, N times */
 	{ "modprobe", test_modprobe }, /* each device's driver N times */
-	{ "kexec", test_kexec },       /* the same kernel N times, with a test */
+	{ "kexec", test_kexec }, /* the same kernel N times, with a test */
 	{ "pmu-irq", test_pmu_irq },
 	{ "scribble-gic", test_scribble_gic }, /* for N seconds */
 	{ "ping", test_ping },                 /* N times */

@@ -2,6 +2,7 @@
  * The clock, sleep, and the counters, seen from the guest's programs.
  */
 #include "guest.h"
+#include "load.h"
 #include "irqs.h"
 
 #include <errno.h>
@@ -104,6 +105,15 @@ bool test_suspend(const char *arg)
 	slept += uptime_ms();
 	say("awake again after %lld ms", slept);
 	return slept > 1000 || wrong("that was no sleep");
+}
+
+/* Drivers stop their devices, and start them anew. */
+bool test_suspend_loaded(const char *arg)
+{
+	struct load *l = load_start(false);
+	bool ok = load_goes_on(l) && test_suspend(arg) && load_goes_on(l);
+
+	return load_end(l) && ok;
 }
 
 static volatile sig_atomic_t overflows;
