@@ -24,12 +24,13 @@
 enum doorbell {
 	BELL_UNKNOWN,
 	BELL_NONE,
+	BELL_HOST,
 	BELL_RMR,
 	BELL_DIRECT,
 };
 
-static const char *const doorbell_names[] = { "not known", "none", "rmr",
-					      "direct" };
+static const char *const doorbell_names[] = { "not known", "none", "host",
+					      "rmr", "direct" };
 
 struct function {
 	struct hostpci h;
@@ -119,6 +120,10 @@ static enum doorbell decide(const struct function *f, u64 page,
 	    f->window->last != WINDOW_LAST) {
 		*why = "this host's MSI window is not where guests have their ITS";
 		return BELL_NONE;
+	}
+	if (hostpci_other(&f->group, f->h.name)) {
+		*why = "its guest has no SMMU in front of it, so its messages keep this host's address";
+		return BELL_HOST;
 	}
 	if (f->q.msix && table_maps(f, page))
 		return BELL_DIRECT;

@@ -492,6 +492,7 @@ START_TEST(others_in_the_group)
 	says("--  nesting      this host's IOMMU cannot tell it from "
 	     "0000:00:01.0, and no guest's SMMU could (without it: --smmu "
 	     "off)\n");
+	says("--  doorbell     host: its guest has no SMMU in front of it");
 	listed("ok  " FUNCTION " Ethernet");
 	says_not("in the way, in its IOMMU group: device " SECOND);
 	/* What is no PCI function. */
