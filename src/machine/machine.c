@@ -487,7 +487,7 @@ void machine_run(struct plan *plan, u64 start_ns, struct machine_outcome *o,
 		.ram.fd = -1,
 		.console_fd = -1,
 		.alarm_fd = -1,
-		.signal_fd = -1,
+		.signalled.fd = -1,
 		.asked.fd = -1,
 	};
 

@@ -22,7 +22,7 @@
 #include "smmus.h"
 #include "vcpus.h"
 
-#include <sys/signalfd.h>
+#include <signal.h>
 
 #define NS_PER_S 1000000000ull
 
@@ -74,9 +74,9 @@ struct machine {
 	struct loop_event asked;
 	struct lock asked_lock;
 	struct guest_ask ask; /* the first one; under asked_lock */
-	int signal_fd;
-	struct signalfd_siginfo signal_info;
-	struct loop_op signal_op, timeout_op, drain_op;
+	sigset_t signals;     /* the operator's, which we handle */
+	struct loop_event signalled;
+	struct loop_op timeout_op, drain_op;
 	bool ending;
 };
 

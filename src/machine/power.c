@@ -239,31 +239,44 @@ static void timeout_done(struct loop_op *op, int result)
 	end(m, END_TIMEOUT);
 }
 
-static void wait_for_signal(struct machine *m)
+/*
+ * What the operator's signals ask for; a handler has nothing but what is
+ * static. Not a signalfd: who waits at one is woken by each signal of the
+ * process, and a kick of a vCPU is a signal.
+ */
+static struct {
+	struct loop_event *event;
+	int end; /* the last signal that asks for the end; 0: none */
+	bool resized;
+} heard;
+
+static void hear(int sig)
 {
-	loop_read(m->loop, &m->signal_op, m->signal_fd, &m->signal_info,
-		  sizeof(m->signal_info));
+	int saved = errno;
+
+	if (sig == SIGWINCH)
+		__atomic_store_n(&heard.resized, true, __ATOMIC_RELAXED);
+	else
+		__atomic_store_n(&heard.end, sig, __ATOMIC_RELAXED);
+	loop_event_fire(heard.event);
+	errno = saved;
 }
 
 /* A second one while a slow reader holds up the end: do not wait for it. */
-static void signal_done(struct loop_op *op, int result)
+static void signals_fired(void *ctx)
 {
-	struct machine *m = op->ctx;
+	struct machine *m = ctx;
+	int sig = __atomic_exchange_n(&heard.end, 0, __ATOMIC_RELAXED);
 
-	if (loop_failed(result))
-		return;
-	wait_for_signal(m);
-	if (result != sizeof(m->signal_info))
-		return;
-	if (m->signal_info.ssi_signo == SIGWINCH) {
+	if (__atomic_exchange_n(&heard.resized, false, __ATOMIC_RELAXED))
 		console_resize(m->console);
+	if (!sig)
 		return;
-	}
 	if (m->ending) {
 		loop_stop(m->loop);
 		return;
 	}
-	m->out->signal = (int)m->signal_info.ssi_signo;
+	m->out->signal = sig;
 	end(m, END_SIGNAL);
 }
 
@@ -276,42 +289,58 @@ static void add_unless_ignored(sigset_t *set, int sig)
 		sigaddset(set, sig);
 }
 
+static void choose_signals(struct machine *m)
+{
+	sigemptyset(&m->signals);
+	add_unless_ignored(&m->signals, SIGINT);
+	add_unless_ignored(&m->signals, SIGTERM);
+	add_unless_ignored(&m->signals, SIGHUP);
+	if (m->cfg->hvc == HVC_STDIO)
+		sigaddset(&m->signals, SIGWINCH);
+}
+
+static void handle_signals(const struct machine *m)
+{
+	struct sigaction sa = { .sa_handler = hear, .sa_flags = SA_RESTART };
+
+	for (int sig = 1; sig < NSIG; sig++)
+		if (sigismember(&m->signals, sig) == 1)
+			sigaction(sig, &sa, NULL);
+}
+
 int power_init(struct machine *m, struct err *e)
 {
-	sigset_t heard;
+	int err;
 
-	sigemptyset(&heard);
-	add_unless_ignored(&heard, SIGINT);
-	add_unless_ignored(&heard, SIGTERM);
-	add_unless_ignored(&heard, SIGHUP);
-	if (m->cfg->hvc == HVC_STDIO)
-		sigaddset(&heard, SIGWINCH);
-	/* Before the vCPU threads are made: they inherit it. */
-	pthread_sigmask(SIG_BLOCK, &heard, NULL);
+	choose_signals(m);
+	/* Before the vCPU threads are made, which inherit it; and until the
+	 * guest runs. */
+	pthread_sigmask(SIG_BLOCK, &m->signals, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	/* A limit on files' sizes is an I/O error for the guest. */
 	signal(SIGXFSZ, SIG_IGN);
 
 	m->asked_lock = LOCK_INIT;
-	m->signal_op = (struct loop_op) { .done = signal_done, .ctx = m };
 	m->drain_op = (struct loop_op) { .done = drain_done, .ctx = m };
 	m->timeout_op = (struct loop_op) { .done = timeout_done, .ctx = m };
-	m->signal_fd = signalfd(-1, &heard, SFD_CLOEXEC);
-	if (m->signal_fd < 0)
-		return err_set(e, -errno, "signalfd: %s", strerror(errno));
+	err = loop_event_init(&m->signalled, m->loop, signals_fired, m, e);
+	if (err)
+		return err;
+	heard.event = &m->signalled;
+	handle_signals(m);
 	return loop_event_init(&m->asked, m->loop, asked_fired, m, e);
 }
 
 void power_fini(struct machine *m)
 {
+	pthread_sigmask(SIG_BLOCK, &m->signals, NULL);
 	loop_event_fini(&m->asked);
-	if (m->signal_fd >= 0)
-		close(m->signal_fd);
+	loop_event_fini(&m->signalled);
 }
 
 void power_on(struct machine *m)
 {
-	wait_for_signal(m);
+	pthread_sigmask(SIG_UNBLOCK, &m->signals, NULL);
 	if (m->cfg->timeout_ms)
 		loop_timer(m->loop, &m->timeout_op,
 			   m->cfg->timeout_ms * NS_PER_MS);
