@@ -107,6 +107,9 @@ bool test_hotplug(const char *arg)
 
 /* --- interrupts --- */
 
+/* How many of them are looked at one by one. */
+#define BUSIEST 4
+
 /* Linux lets nobody send those of a disk's queues elsewhere. */
 static struct irqs find_movable(void)
 {
@@ -163,21 +166,43 @@ static bool arrives_at(int irq, int cpu, int cpus)
 	return wrong("interrupt %d comes to others than CPU %d", irq, cpu);
 }
 
-/* Those that come at all come where they are sent. */
-static bool all_arrive(const struct irqs *s, const u64 *before, int cpus)
+/* The one that came most since @before, and often, and is not in @known; -1 if
+ * there is none. */
+static int next_busiest(const struct irqs *s, const u64 *before,
+			const struct irqs *known)
 {
-	size_t busy = 0;
-	bool ok = true;
+	u64 most = 100;
+	int found = -1;
 
 	for (size_t i = 0; i < s->nr; i++) {
-		if (irq_count(s->irq[i], ANY_CPU) - before[i] < 100)
+		u64 came = irq_count(s->irq[i], ANY_CPU) - before[i];
+		bool old = false;
+
+		for (size_t k = 0; k < known->nr; k++)
+			old |= known->irq[k] == s->irq[i];
+		if (old || came < most)
 			continue;
-		busy++;
-		for (int cpu = 0; ok && cpu < cpus; cpu++)
-			ok = arrives_at(s->irq[i], cpu, cpus);
+		most = came;
+		found = s->irq[i];
 	}
-	say("affinity: %zu of them are busy", busy);
-	return ok && (busy || wrong("none is busy"));
+	return found;
+}
+
+/* Those that come most come where they are sent; of a card with many queues,
+ * some come so seldom that it would take minutes to see. */
+static bool busy_arrive(const struct irqs *s, const u64 *before, int cpus)
+{
+	struct irqs busy = { 0 };
+	bool ok = true;
+	int irq;
+
+	while (busy.nr < BUSIEST && (irq = next_busiest(s, before, &busy)) >= 0)
+		busy.irq[busy.nr++] = irq;
+	say("affinity: %zu of them are busy", busy.nr);
+	for (size_t i = 0; i < busy.nr; i++)
+		for (int cpu = 0; ok && cpu < cpus; cpu++)
+			ok = arrives_at(busy.irq[i], cpu, cpus);
+	return ok && (busy.nr || wrong("none is busy"));
 }
 
 bool test_affinity(const char *arg)
@@ -195,6 +220,6 @@ bool test_affinity(const char *arg)
 	for (int i = 0; ok && i < rounds; i++)
 		ok = send_to(s.irq[(size_t)i % s.nr],
 			     (int)((u32)i * 2654435761u >> 16) % cpus);
-	ok = ok && load_goes_on(l) && all_arrive(&s, before, cpus);
+	ok = ok && load_goes_on(l) && busy_arrive(&s, before, cpus);
 	return load_end(l) && ok;
 }
