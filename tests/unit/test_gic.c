@@ -1512,6 +1512,36 @@ START_TEST(lpi_moves)
 }
 END_TEST
 
+/* Redistributors may have different numbers of LPIs. */
+START_TEST(lpis_that_do_not_fit)
+{
+	struct gic_world w;
+
+	bench_init(&w);
+	*world_config(&w, 8200) = *world_config(&w, 20000) = 0xa1;
+	gicr_set(&w, 1, R_CTLR, 0);
+	gicr_set64(&w, 1, R_PROPBASER, WORLD_CONFIG | 13);
+	gicr_set(&w, 1, R_CTLR, 1);
+	/* The table of priorities is of who was enabled last. */
+	gicr_set(&w, 0, R_CTLR, 0);
+	gicr_set(&w, 0, R_CTLR, 1);
+	gic_lpi_inv_all(w.gic);
+	ck_assert(!gic_lpi_set(w.gic, 1, 20000));
+	ck_assert(gic_lpi_set(w.gic, 0, 20000));
+	ck_assert_uint_eq(w.out[0], GIC_OUT_IRQ);
+	gic_lpi_move_all(w.gic, 0, 1);
+	ck_assert_uint_eq(w.out[0], 0);
+	ck_assert_uint_eq(w.out[1], 0);
+	ck_assert(gic_lpi_set(w.gic, 0, 20000));
+	ck_assert(gic_lpi_set(w.gic, 0, 8200));
+	gic_lpi_move_all(w.gic, 0, 1);
+	ck_assert_uint_eq(w.out[1], GIC_OUT_IRQ);
+	ck_assert_uint_eq(icc(&w, 1, IAR1), 8200);
+	ck_assert_uint_eq(w.out[1], 0);
+	world_fini(&w);
+}
+END_TEST
+
 /* --- reset ------------------------------------------------------------- */
 
 /* Words of the guest's that tell one state from another. */
@@ -1810,5 +1840,6 @@ UNIT_MAIN("gic", tables, create, create_short_of_memory, registers,
 	  common_binary_point, priority_mask, groups, ends, split_end,
 	  sgi_targets, sgi_ranges, sgi_groups, sgi_taken, routes, one_of_n,
 	  one_of_n_leaving, asleep, lpi, lpi_configuration, lpi_tables,
-	  lpi_bits, lpi_no_memory, lpi_moves, reset, state_moves, state_changed,
-	  state_refused, state_of_another, many_cpus)
+	  lpi_bits, lpi_no_memory, lpi_moves, lpis_that_do_not_fit, reset,
+	  state_moves, state_changed, state_refused, state_of_another,
+	  many_cpus)

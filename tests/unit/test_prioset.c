@@ -129,15 +129,22 @@ START_TEST(all_at_once)
 		a.prio[i] = b.prio[i] = (u8)(dice(32) << 3);
 	prioset_review_all(&from);
 	prioset_review_all(&to);
-	prioset_move_all(&from, &to);
+	prioset_move_all(&from, &to, ALIGN_UP(a.nr, 64));
 	compare(&from, &a);
 	compare(&to, &b);
 	for (u32 i = 0; i < a.nr; i++) {
 		ck_assert(!prioset_has(&from, i));
 		ck_assert(prioset_has(&to, i) == b.in[i]);
 	}
-	prioset_clear(&to);
+	/* What is from the limit on is lost. */
+	prioset_move_all(&to, &from, 64);
+	for (u32 i = 0; i < a.nr; i++) {
+		ck_assert(!prioset_has(&to, i));
+		ck_assert(prioset_has(&from, i) == (i < 64 && b.in[i]));
+	}
 	compare(&to, &a);
+	prioset_clear(&from);
+	compare(&from, &a);
 	prioset_fini(&from);
 	prioset_fini(&to);
 }

@@ -236,10 +236,7 @@ void gic_lpi_move(struct gic *g, u32 from, u32 to, u32 intid)
 
 static void move_all(struct gic_cpu *from, struct gic_cpu *to)
 {
-	if (to->lpis)
-		prioset_move_all(&from->lpi, &to->lpi);
-	else
-		prioset_clear(&from->lpi);
+	prioset_move_all(&from->lpi, &to->lpi, to->lpis);
 	gic_touch(from);
 	gic_touch(to);
 }

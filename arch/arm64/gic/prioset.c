@@ -115,13 +115,15 @@ void prioset_clear(struct prioset *s)
 	memset(s->word_best, PRIO_NEVER, s->words + s->blocks);
 }
 
-void prioset_move_all(struct prioset *from, struct prioset *to)
+void prioset_move_all(struct prioset *from, struct prioset *to, u32 limit)
 {
 	for (u32 w = 0; w < from->words; w++) {
 		if (!from->member[w])
 			continue;
-		to->member[w] |= from->member[w];
-		sum_up(to, w);
+		if (w < limit / FAN) {
+			to->member[w] |= from->member[w];
+			sum_up(to, w);
+		}
 		from->member[w] = 0;
 		sum_up(from, w);
 	}

@@ -48,7 +48,8 @@ void prioset_review_all(struct prioset *s);
 /* Nobody is in. */
 void prioset_clear(struct prioset *s);
 
-/* Move all members of @from, of the same size and priorities, to @to. */
-void prioset_move_all(struct prioset *from, struct prioset *to);
+/* Move the members of @from, of the same size and priorities, to @to: those below
+ * @limit, a multiple of 64. The others are lost. */
+void prioset_move_all(struct prioset *from, struct prioset *to, u32 limit);
 
 #endif
