@@ -97,6 +97,7 @@ static struct unpack_source payload(const struct image *im)
 {
 	return (struct unpack_source) {
 		.fd = im->fd,
+		.stop = im->stop,
 		.off = im->payload_off,
 		.len = im->payload_len,
 		.codec = codecs[im->format],
@@ -148,7 +149,7 @@ static int examine(struct image *im, struct err *e)
 {
 	struct image_head head = { .len = MIN(IMAGE_HEAD_MAX, im->file_size) };
 
-	if (image_file_read(im->fd, head.at, head.len, 0, e) ||
+	if (image_file_read(im->fd, NULL, head.at, head.len, 0, e) ||
 	    find_payload(im, &head, e))
 		return e->code;
 
@@ -204,7 +205,7 @@ static int load_raw(const struct image *im, void *to, u64 limit, struct err *e)
 		return err_set(e, -EFBIG,
 			       "is %lu bytes long, with room for %lu",
 			       im->bytes, limit);
-	return image_file_read(im->fd, to, im->bytes, 0, e);
+	return image_file_read(im->fd, im->stop, to, im->bytes, 0, e);
 }
 
 int image_load(const struct image *im, const struct gmem *mem, gpa_t at,

@@ -38,14 +38,18 @@ int image_file_open(const char *path, u64 *size, struct err *e)
 	return fd;
 }
 
-int image_file_read(int fd, void *buf, u64 len, u64 off, struct err *e)
+int image_file_read(int fd, const bool *stop, void *buf, u64 len, u64 off,
+		    struct err *e)
 {
 	u64 done = 0;
 
 	while (done < len) {
-		ssize_t n = pread(fd, (u8 *)buf + done, len - done,
-				  (off_t)(off + done));
+		ssize_t n;
 
+		if (stop && __atomic_load_n(stop, __ATOMIC_RELAXED))
+			return err_set(e, -ECANCELED, "not read to its end");
+		n = pread(fd, (u8 *)buf + done, MIN(len - done, MIB),
+			  (off_t)(off + done));
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)

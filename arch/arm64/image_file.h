@@ -9,8 +9,9 @@
  * message (without the path) for anything but a regular file. */
 MUST_CHECK int image_file_open(const char *path, u64 *size, struct err *e);
 
-/* Read exactly [off, off + len) into @buf. */
-MUST_CHECK int image_file_read(int fd, void *buf, u64 len, u64 off,
-			       struct err *e);
+/* Read exactly [off, off + len) into @buf. -ECANCELED once *@stop is set, if
+ * there is one; it is looked at before each MiB. */
+MUST_CHECK int image_file_read(int fd, const bool *stop, void *buf, u64 len,
+			       u64 off, struct err *e);
 
 #endif

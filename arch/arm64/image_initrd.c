@@ -31,7 +31,7 @@ int initrd_load(const struct initrd *rd, const struct gmem *mem, gpa_t at,
 		return err_set(e, -EFAULT,
 			       "%s: no guest memory for %lu bytes at %#lx",
 			       rd->path, rd->size, at);
-	if (image_file_read(rd->fd, to, rd->size, 0, e))
+	if (image_file_read(rd->fd, rd->stop, to, rd->size, 0, e))
 		return err_prefix(e, "%s", rd->path);
 	return 0;
 }

@@ -51,8 +51,8 @@ static int run(struct unpack *u, const struct unpack_source *src, u8 *chunk,
 		if (u->in_pos == u->in_len) {
 			u->in_len = MIN(CHUNK, src->len - read);
 			u->in_pos = 0;
-			if (image_file_read(src->fd, chunk, u->in_len,
-					    src->off + read, e))
+			if (image_file_read(src->fd, src->stop, chunk,
+					    u->in_len, src->off + read, e))
 				return e->code;
 			read += u->in_len;
 		}

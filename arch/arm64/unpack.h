@@ -13,6 +13,7 @@
 
 struct unpack_source {
 	int fd;
+	const bool *stop; /* as of image_file_read */
 	u64 off, len;
 	const struct unpack_codec *codec;
 };

@@ -42,6 +42,9 @@ enum image_format {
 struct image {
 	const char *path; /* borrowed, for messages */
 	int fd;           /* owned */
+	/* For the caller to set, NULL at first: once it is true, which a signal
+	 * handler may make it, a load ends with -ECANCELED. Borrowed. */
+	const bool *stop;
 	u64 file_size;
 	enum image_format format;
 	u64 payload_off,
@@ -72,6 +75,7 @@ MUST_CHECK int image_load(const struct image *im, const struct gmem *mem,
 struct initrd {
 	const char *path; /* borrowed, for messages */
 	int fd;           /* owned */
+	const bool *stop; /* as an image's */
 	u64 size;
 };
 

@@ -494,6 +494,7 @@ void machine_run(struct plan *plan, u64 start_ns, struct machine_outcome *o,
 	*o = (struct machine_outcome) { .end = END_FAILED };
 	mmio_bus_init(&m.bus);
 	if (!build(&m, e)) {
+		power_hear(&m);
 		tty_raw(STDIN_FILENO);
 		if (run(&m, e))
 			o->end = END_FAILED;

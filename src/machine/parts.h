@@ -86,6 +86,9 @@ MUST_CHECK int machine_load(struct machine *m, struct err *e);
 /* power.c */
 MUST_CHECK int power_init(struct machine *m, struct err *e);
 void power_fini(struct machine *m);
+/* All is built: from here on the operator's signals are ours to answer. Before,
+ * they end the process, which has nothing yet to be put back. */
+void power_hear(struct machine *m);
 /* Everything is ready and confined: let the guest run. */
 void power_on(struct machine *m);
 /* For vcpus_setup and console_setup. */

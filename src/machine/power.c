@@ -98,6 +98,9 @@ static void devices_are_reset(void *ctx)
 
 	if (m->ending || !restart(m, &e))
 		return;
+	/* By a signal, which is the next thing that the loop sees. */
+	if (e.code == -ECANCELED)
+		return;
 	err_prefix(&e, "guest reset");
 	*m->err = e;
 	end(m, END_FAILED);
@@ -247,17 +250,19 @@ static void timeout_done(struct loop_op *op, int result)
 static struct {
 	struct loop_event *event;
 	int end; /* the last signal that asks for the end; 0: none */
-	bool resized;
+	bool stop_load, resized;
 } heard;
 
 static void hear(int sig)
 {
 	int saved = errno;
 
-	if (sig == SIGWINCH)
+	if (sig == SIGWINCH) {
 		__atomic_store_n(&heard.resized, true, __ATOMIC_RELAXED);
-	else
+	} else {
 		__atomic_store_n(&heard.end, sig, __ATOMIC_RELAXED);
+		__atomic_store_n(&heard.stop_load, true, __ATOMIC_RELAXED);
+	}
 	loop_event_fire(heard.event);
 	errno = saved;
 }
@@ -299,10 +304,16 @@ static void choose_signals(struct machine *m)
 		sigaddset(&m->signals, SIGWINCH);
 }
 
-static void handle_signals(const struct machine *m)
+void power_hear(struct machine *m)
 {
 	struct sigaction sa = { .sa_handler = hear, .sa_flags = SA_RESTART };
 
+	choose_signals(m);
+	heard.event = &m->signalled;
+	m->plan->image.stop = m->plan->initrd.stop = &heard.stop_load;
+	/* Until the guest runs; and vCPU threads, still to be made, inherit it.
+	 */
+	pthread_sigmask(SIG_BLOCK, &m->signals, NULL);
 	for (int sig = 1; sig < NSIG; sig++)
 		if (sigismember(&m->signals, sig) == 1)
 			sigaction(sig, &sa, NULL);
@@ -312,10 +323,6 @@ int power_init(struct machine *m, struct err *e)
 {
 	int err;
 
-	choose_signals(m);
-	/* Before the vCPU threads are made, which inherit it; and until the
-	 * guest runs. */
-	pthread_sigmask(SIG_BLOCK, &m->signals, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	/* A limit on files' sizes is an I/O error for the guest. */
 	signal(SIGXFSZ, SIG_IGN);
@@ -324,11 +331,8 @@ int power_init(struct machine *m, struct err *e)
 	m->drain_op = (struct loop_op) { .done = drain_done, .ctx = m };
 	m->timeout_op = (struct loop_op) { .done = timeout_done, .ctx = m };
 	err = loop_event_init(&m->signalled, m->loop, signals_fired, m, e);
-	if (err)
-		return err;
-	heard.event = &m->signalled;
-	handle_signals(m);
-	return loop_event_init(&m->asked, m->loop, asked_fired, m, e);
+	return err ? err
+		   : loop_event_init(&m->asked, m->loop, asked_fired, m, e);
 }
 
 void power_fini(struct machine *m)

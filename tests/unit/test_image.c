@@ -40,11 +40,13 @@ static struct {
 	bool only_once; /* the next call works again */
 	size_t piece;   /* at most so much at once; 0: all */
 	size_t largest; /* asked for in one call */
+	bool stop;      /* set by the next call, as a signal's handler would */
 } disk;
 
 ssize_t pread(int fd, void *buf, size_t len, off_t off)
 {
 	disk.calls++;
+	disk.stop = true;
 	disk.largest = MAX(disk.largest, len);
 	if (disk.fail_at && (disk.only_once ? disk.calls == disk.fail_at
 					    : disk.calls >= disk.fail_at)) {
@@ -735,12 +737,10 @@ END_TEST
 
 /* More output than one call of zlib or zstd makes, and than one buffer holds
  * of input. */
-START_TEST(a_larger_kernel)
+static struct blob large_image(void)
 {
 	const size_t len = 3 * MIB;
 	struct blob b = blob_cat(plain_image(), blob_new(len).data, len);
-	struct gmem m = { 0 };
-	u8 *to = blob_new(b.len).data;
 	u32 noise = 1;
 
 	for (size_t i = IMAGE_LEN; i < b.len; i++) {
@@ -748,6 +748,15 @@ START_TEST(a_larger_kernel)
 		b.data[i] = (u8)(noise >> 24) & 0x3f;
 	}
 	put(b, 16, b.len, 8);
+	return b;
+}
+
+START_TEST(a_larger_kernel)
+{
+	struct blob b = large_image();
+	struct gmem m = { 0 };
+	u8 *to = blob_new(b.len).data;
+
 	ck_assert_int_eq(gmem_add(&m, RAM, b.len, to), 0);
 	for (size_t i = 0; i < ARRAY_SIZE(formats); i++) {
 		struct blob big = b, file;
@@ -817,6 +826,52 @@ START_TEST(short_and_interrupted_reads_are_not)
 				      "%s: %s", formats[i].name, e.msg);
 			ck_assert_mem_eq(ram, pe_image().data, IMAGE_LEN);
 		}
+}
+END_TEST
+
+/* Of three MiB, however they are packed, more than one piece is read. */
+START_TEST(a_load_that_is_stopped)
+{
+	struct blob b = large_image();
+	struct gmem m = { 0 };
+
+	ck_assert_int_eq(gmem_add(&m, RAM, b.len, blob_new(b.len).data), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(formats); i++) {
+		struct blob file = formats[i].pack(b);
+		struct image im;
+		struct err e = { 0 };
+		int fd;
+
+		ck_assert_int_eq(image_open(&im,
+					    file_of(file.data, file.len, &fd),
+					    &e),
+				 0);
+		im.stop = &disk.stop;
+		disk.stop = false;
+		disk.calls = 0;
+		ck_assert_int_eq(image_load(&im, &m, RAM, b.len, &e),
+				 -ECANCELED);
+		ck_assert_uint_eq(disk.calls, 1);
+		image_close(&im);
+	}
+}
+END_TEST
+
+START_TEST(an_initrd_that_is_stopped)
+{
+	struct blob b = large_image();
+	struct gmem m = { 0 };
+	struct initrd rd;
+	struct err e = { 0 };
+	int fd;
+
+	ck_assert_int_eq(gmem_add(&m, RAM, b.len, blob_new(b.len).data), 0);
+	ck_assert_int_eq(initrd_open(&rd, file_of(b.data, b.len, &fd), &e), 0);
+	rd.stop = &disk.stop;
+	disk.stop = false;
+	ck_assert_int_eq(initrd_load(&rd, &m, RAM, &e), -ECANCELED);
+	ck_assert_uint_eq(disk.calls, 1);
+	initrd_close(&rd);
 }
 END_TEST
 
@@ -970,7 +1025,8 @@ UNIT_MAIN("image", every_format_loads_and_loads_again,
 	  trailing_data_is_refused, a_cut_image_inside,
 	  every_truncation_is_noticed, every_damaged_byte_is_noticed,
 	  the_limit_is_kept, a_larger_kernel, a_failing_read_is_an_error,
-	  short_and_interrupted_reads_are_not, a_kernel_cut_while_open,
+	  short_and_interrupted_reads_are_not, a_load_that_is_stopped,
+	  an_initrd_that_is_stopped, a_kernel_cut_while_open,
 #if OWN_HEAP
 	  a_failing_allocation_is_an_error, loading_needs_little_memory,
 #endif
