@@ -238,7 +238,8 @@ static int watch(struct kvm *k, struct vcpu *v)
 
 	for (u32 i = 0; i < k->vectors.nr; i++)
 		d.arch.dbg_bvr[n++] = k->vectors.base[i] + VECTOR_SYNC_EL1;
-	for (u32 i = 0; i < v->icc.hot_nr; i++)
+	/* Another vCPU may have learnt a base since this one found it hot. */
+	for (u32 i = 0; i < v->icc.hot_nr && n < k->vectors.max; i++)
 		d.arch.dbg_bvr[n++] = v->icc.hot[i];
 	for (u32 i = 0; i < n; i++)
 		d.arch.dbg_bcr[i] = BCR_EL1;
