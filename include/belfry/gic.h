@@ -78,6 +78,9 @@ struct gic;
 struct gic *gic_create(const struct gic_setup *s, struct err *e);
 void gic_destroy(struct gic *g);
 
+/* What the guest did wrong since it was made. */
+u64 gic_faults(const struct gic *g);
+
 /* As at power-on, but wires have the levels they have. No CPU runs. */
 void gic_reset(struct gic *g);
 

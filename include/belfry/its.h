@@ -96,6 +96,9 @@ struct its;
 struct its *its_create(const struct its_setup *s, struct err *e);
 void its_destroy(struct its *its);
 
+/* What the guest did wrong since it was made. */
+u64 its_faults(const struct its *its);
+
 /* As at power-on; the sink is told to forget. No CPU runs. */
 void its_reset(struct its *its);
 

@@ -144,6 +144,7 @@ struct smmu_counters {
 	u64 walks;         /* of tables, in software */
 	u64 events;        /* put into the guest's queue */
 	u64 events_lost;
+	u64 faults; /* what the guest did wrong */
 };
 
 struct smmu_counters smmu_counters(struct smmu *s);

@@ -266,6 +266,12 @@ void irqchip_run(struct irqchip *c, struct vcpus *v)
 	c->vcpus = v;
 }
 
+u64 irqchip_faults(const struct irqchip *c)
+{
+	return (c->its ? its_faults(c->its) : 0) +
+	       (c->gic ? gic_faults(c->gic) : 0);
+}
+
 void irqchip_reset(struct irqchip *c)
 {
 	if (c->its)

@@ -37,6 +37,9 @@ bool irqchip_sysreg(void *irqchip, u32 cpu, u32 reg, bool write, u64 *val);
 /* There are vCPU threads, which it may have to stop or wake. */
 void irqchip_run(struct irqchip *c, struct vcpus *v);
 
+/* What the guest did wrong with what is ours of it. */
+u64 irqchip_faults(const struct irqchip *c);
+
 /* As at power-on, after kvm_reset. */
 void irqchip_reset(struct irqchip *c);
 

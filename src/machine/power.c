@@ -157,6 +157,8 @@ void power_asked(void *machine, u32 cpu, enum vcpu_request request,
 u64 guest_faults(const struct machine *m)
 {
 	return m->bus.faults.count + vcpus_faults(m->vcpus) +
+	       irqchip_faults(m->irqchip) +
+	       (m->smmus ? smmus_counters(m->smmus).faults : 0) +
 	       (m->devices ? devices_faults(m->devices) : 0);
 }
 

@@ -223,6 +223,7 @@ struct smmu_counters smmus_counters(struct smmus *s)
 		sum.walks += c.walks;
 		sum.events += c.events;
 		sum.events_lost += c.events_lost;
+		sum.faults += c.faults;
 	}
 	return sum;
 }

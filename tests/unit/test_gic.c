@@ -385,6 +385,7 @@ START_TEST(access_sizes)
 	ck_assert_uint_eq(gicr(&w, 0, R_WAKER), 6);
 	ck_assert_uint_eq(gicr_mmio.read(gicr_region(w.gic, 3), 0, 4), 0);
 	ck_assert_uint_eq(gicr_mmio.read(gicr_region(w.gic, 0), 2, 4), 0);
+	ck_assert_uint_eq(gic_faults(w.gic), 4);
 	world_fini(&w);
 }
 END_TEST

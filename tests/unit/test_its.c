@@ -745,6 +745,8 @@ START_TEST(commands)
 		ck_assert_msg(its_last_error(b.its) == rows[i].error,
 			      "%zu, %s: %#x", i, rows[i].what,
 			      its_last_error(b.its));
+		ck_assert_msg(its_faults(b.its) == !!rows[i].error, "%zu, %s",
+			      i, rows[i].what);
 		ck_assert_msg(b.nr == !none, "%zu, %s", i, rows[i].what);
 		ck_assert_msg(none || !memcmp(&b.ops[0], &rows[i].op,
 					      sizeof(b.ops[0])),

@@ -268,3 +268,8 @@ void gic_destroy(struct gic *g)
 	lpi_fini(g);
 	free(g);
 }
+
+u64 gic_faults(const struct gic *g)
+{
+	return g->faults.count;
+}

@@ -379,3 +379,8 @@ void its_destroy(struct its *its)
 	eventmap_fini(&its->events);
 	free(its);
 }
+
+u64 its_faults(const struct its *its)
+{
+	return its->faults.count;
+}

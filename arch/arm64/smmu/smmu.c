@@ -117,6 +117,7 @@ struct smmu_counters smmu_counters(struct smmu *s)
 
 	lock_take(&s->lock);
 	c = s->counters;
+	c.faults = s->faults.count;
 	lock_drop(&s->lock);
 	return c;
 }
