@@ -175,17 +175,6 @@ static int start_its(struct irqchip *c, struct mmio_bus *bus, struct loop *l,
 	return mmio_bus_add(bus, &r, e);
 }
 
-static int start_split(struct irqchip *c, struct mmio_bus *bus, struct loop *l,
-		       struct err *e)
-{
-	void *host =
-		gmem_slice(c->mem, c->map->hidden_its, KVM_HIDDEN_ITS_SIZE);
-
-	if (!host)
-		return err_set(e, -EFAULT, "irqchip: outside of memory");
-	return start_its(c, bus, l, kvm_its_sink(c->kvm, host), e);
-}
-
 static int make_gic(struct irqchip *c, struct err *e)
 {
 	u32 affinity[GIC_CPUS_MAX];
@@ -240,7 +229,7 @@ static int start_user(struct irqchip *c, struct mmio_bus *bus, struct loop *l,
 }
 
 int irqchip_start(struct irqchip *c, struct kvm *k, struct mmio_bus *bus,
-		  struct loop *l, struct err *e)
+		  struct loop *l, void *hidden_its, struct err *e)
 {
 	int err = 0;
 
@@ -249,7 +238,7 @@ int irqchip_start(struct irqchip *c, struct kvm *k, struct mmio_bus *bus,
 	case IRQCHIP_KERNEL:
 		break;
 	case IRQCHIP_SPLIT:
-		err = start_split(c, bus, l, e);
+		err = start_its(c, bus, l, kvm_its_sink(k, hidden_its), e);
 		break;
 	case IRQCHIP_USER:
 		err = start_user(c, bus, l, e);

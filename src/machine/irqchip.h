@@ -27,11 +27,12 @@ void irqchip_destroy(struct irqchip *c);
 /* Fill in what of @s is about it, before kvm_create. */
 void irqchip_setup(struct irqchip *c, struct kvm_setup *s);
 
-/* There is a VM, with memory: put what is ours on the bus. All borrowed.
- * -errno and a message. */
+/* There is a VM, with memory: put what is ours on the bus. All borrowed;
+ * @hidden_its is where the map's is, if it has one, in ours. -errno and a
+ * message. */
 MUST_CHECK int irqchip_start(struct irqchip *c, struct kvm *k,
 			     struct mmio_bus *bus, struct loop *l,
-			     struct err *e);
+			     void *hidden_its, struct err *e);
 /* For vcpus_setup. */
 bool irqchip_sysreg(void *irqchip, u32 cpu, u32 reg, bool write, u64 *val);
 /* There are vCPU threads, which it may have to stop or wake. */

@@ -44,7 +44,8 @@ static int map_ram(struct machine *m, struct err *e)
 
 	if (err)
 		return err;
-	if (gmem_add(&m->mem, m->plan->map.ram, m->plan->map.ram_size,
+	/* What lies beyond is out of reach for the guest's devices. */
+	if (gmem_add(&m->mem, m->plan->map.ram, m->plan->map.ram_usable,
 		     m->ram.host))
 		return err_set(e, -EINVAL, "memory: cannot be placed");
 	/* The kernel waits for its readers of the memory slots, milliseconds;
@@ -253,6 +254,15 @@ static int make_console(struct machine *m, struct err *e)
 			  e);
 }
 
+static void *at_hidden_its(struct machine *m)
+{
+	const struct memmap *map = &m->plan->map;
+
+	return map->hidden_its
+		       ? (u8 *)m->ram.host + (map->hidden_its - map->ram)
+		       : NULL;
+}
+
 /* What the host lends, reaching the guest's memory. */
 static int borrow(struct machine *m, struct err *e)
 {
@@ -262,7 +272,7 @@ static int borrow(struct machine *m, struct err *e)
 		.devices = wanted,
 		.nr = m->cfg->vfios_nr,
 		.ram = m->plan->map.ram,
-		.ram_size = m->plan->map.ram_size,
+		.ram_size = m->plan->map.ram_usable,
 		.ram_host = m->ram.host,
 		.ram_fd = m->ram.fd,
 		.translater = m->plan->map.its + ITS_TRANSLATER,
@@ -367,7 +377,8 @@ static int build(struct machine *m, struct err *e)
 		return e->code;
 	err = power_init(m, e);
 	if (!err)
-		err = irqchip_start(m->irqchip, m->kvm, &m->bus, m->loop, e);
+		err = irqchip_start(m->irqchip, m->kvm, &m->bus, m->loop,
+				    at_hidden_its(m), e);
 	if (!err)
 		err = make_console(m, e);
 	if (!err)

@@ -3,9 +3,10 @@
  * checked and kept by ours, is done over again here, so that messages become
  * interrupts in the kernel, by irqfd and, where the host has GICv4, without it.
  *
- * The guest is not told of this ITS. It lies in memory that the guest has, but
- * for its use is not told of, either: what the guest does there reaches only
- * that memory, never the ITS. Its tables lie there for their addresses' sake;
+ * The guest is not told of this ITS. It lies in memory that the guest's CPUs
+ * have, but that it is not told of for its use, either, and that its devices
+ * cannot reach: what the guest does there reaches only that memory, never the
+ * ITS. Its tables lie there for their addresses' sake;
  * the kernel keeps what is mapped in its own memory, looks only whether an
  * entry's page is there and, lately, clears one it drops. The queue is filled,
  * and read by the kernel, while no vCPU runs, which the kernel wants for any
