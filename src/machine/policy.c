@@ -25,7 +25,8 @@
 static const struct sandbox_allow common[] = {
 	SANDBOX_CALL(futex, "locks and condition variables"),
 	SANDBOX_CALL(rt_sigreturn, "end of a signal handler"),
-	SANDBOX_CALL(rt_sigprocmask, "glibc: end of a thread, abort"),
+	SANDBOX_CALL(rt_sigprocmask,
+		     "hearing signals; glibc: end of a thread, abort"),
 	SANDBOX_CALL(write, "eventfd to the loop; messages on stderr"),
 	SANDBOX_CALL(timerfd_settime, "console burst, RTC alarm"),
 	SANDBOX_CALL(clock_gettime, "where the vDSO cannot tell"),

@@ -10,7 +10,6 @@
 #include <signal.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #define NS_PER_MS 1000000ull
 

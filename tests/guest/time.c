@@ -2,8 +2,8 @@
  * The clock, sleep, and the counters, seen from the guest's programs.
  */
 #include "guest.h"
-#include "load.h"
 #include "irqs.h"
+#include "load.h"
 
 #include <errno.h>
 #include <fcntl.h>

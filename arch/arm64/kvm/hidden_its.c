@@ -6,11 +6,11 @@
  * The guest is not told of this ITS. It lies in memory that the guest's CPUs
  * have, but that it is not told of for its use, either, and that its devices
  * cannot reach: what the guest does there reaches only that memory, never the
- * ITS. Its tables lie there for their addresses' sake;
- * the kernel keeps what is mapped in its own memory, looks only whether an
- * entry's page is there and, lately, clears one it drops. The queue is filled,
- * and read by the kernel, while no vCPU runs, which the kernel wants for any
- * access to an ITS' registers.
+ * ITS. Its tables lie there for their addresses' sake; the kernel keeps what is
+ * mapped in its own memory, looks only whether an entry's page is there and,
+ * lately, clears one it drops. The queue is filled, and read by the kernel,
+ * while no vCPU runs, which the kernel wants for any access to an ITS'
+ * registers.
  *
  * IHI 0069H, 5.3 (commands) and 12.19; Documentation/virt/kvm/devices/
  * arm-vgic-its.rst.
