@@ -9,8 +9,8 @@
  *
  * With hvc0 on standard input and output, input is for hvc0, and waits for it
  * to open as it does for a UART; both write to the output and the console
- * file, burst by burst, and what is looked for is looked for in the lines of
- * each.
+ * file, line by line where lines do not pause, and what is looked for is looked
+ * for in the lines of each.
  */
 #ifndef BELFRY_CONSOLE_H
 #define BELFRY_CONSOLE_H

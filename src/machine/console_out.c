@@ -9,6 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* How long one console waits for another to end its line: a guest under load
+ * may be so slow, a prompt does not end. */
+#define LINE_NS 200000000
+
 struct source {
 	struct wire_end *end;
 	struct watch *watch; /* owned; each has lines of its own */
@@ -24,7 +28,9 @@ struct console_out {
 
 	struct source source[CONSOLE_OUT_SOURCES];
 	u32 nr;
-	u32 turn; /* whose burst was the last */
+	u32 turn;               /* whose burst was the last */
+	bool in_line;           /* and it did not end its line */
+	struct loop_op line_op; /* another waits for that */
 
 	u8 burst[CONSOLE_OUT_BURST]; /* being written */
 	size_t burst_len, burst_done;
@@ -79,18 +85,44 @@ static bool others_wait(const struct console_out *o, u32 but)
 	return false;
 }
 
-/* The next burst, of the source whose turn it is; false if there is none. */
+static bool take_from(struct console_out *o, u32 i)
+{
+	o->burst_done = 0;
+	o->burst_len = wire_end_take(o->source[i].end, o->burst,
+				     sizeof(o->burst), others_wait(o, i));
+	if (!o->burst_len)
+		return false;
+	o->turn = i;
+	o->in_line = o->burst[o->burst_len - 1] != '\n';
+	if (!o->in_line && o->line_op.busy)
+		loop_cancel(o->loop, &o->line_op);
+	return true;
+}
+
+/* Others have waited long enough, or need not any more. */
+static void line_done(struct loop_op *op, int result)
+{
+	struct console_out *o = op->ctx;
+
+	if (!result)
+		o->in_line = false;
+	console_out_due(o);
+}
+
+/* The next burst, of the source whose turn it is; false if there is none, or
+ * not yet. */
 static bool take_burst(struct console_out *o)
 {
-	o->burst_len = 0;
-	o->burst_done = 0;
-	for (u32 i = 0; !o->burst_len && i < o->nr; i++) {
-		o->turn = (o->turn + 1) % o->nr;
-		o->burst_len = wire_end_take(o->source[o->turn].end, o->burst,
-					     sizeof(o->burst),
-					     others_wait(o, o->turn));
-	}
-	return o->burst_len;
+	bool held = o->in_line && !o->draining && others_wait(o, o->turn);
+
+	if (held && !o->line_op.busy)
+		loop_timer(o->loop, &o->line_op, LINE_NS);
+	if (o->in_line && take_from(o, o->turn))
+		return true;
+	for (u32 i = 1; !held && i <= o->nr; i++)
+		if (take_from(o, (o->turn + i) % o->nr))
+			return true;
+	return false;
 }
 
 static void write_out(struct console_out *o)
@@ -211,6 +243,7 @@ struct console_out *console_out_create(const struct console_setup *s, u32 nr,
 	o->out_op = (struct loop_op) { .done = out_done, .ctx = o };
 	o->out_wait_op = (struct loop_op) { .done = out_ready, .ctx = o };
 	o->file_op = (struct loop_op) { .done = file_done, .ctx = o };
+	o->line_op = (struct loop_op) { .done = line_done, .ctx = o };
 	for (; o->nr < nr; o->nr++) {
 		struct source *from = &o->source[o->nr];
 

@@ -3,8 +3,9 @@
  * console file: burst by burst, and read along.
  *
  * A reader that is slow slows the guest down, one that is gone is forgotten.
- * Of two consoles each burst is written whole, and as far as its last line's
- * end while the other waits. All on the loop's thread.
+ * Of two consoles each burst is written whole, as far as its last line's end
+ * while the other waits; a line that has begun ends first, unless it pauses.
+ * All on the loop's thread.
  */
 #ifndef BELFRY_CONSOLE_OUT_H
 #define BELFRY_CONSOLE_OUT_H

@@ -41,7 +41,8 @@ struct hvc {
 	struct chars_wire wire;
 	const u8 *says; /* what it sends, as it is asked for more */
 	size_t len, said;
-	u8 *got; /* @room bytes: what it takes */
+	bool endless; /* and begins afresh then */
+	u8 *got;      /* @room bytes: what it takes */
 	size_t room, got_len;
 	bool starved;
 	u16 columns, rows;
@@ -117,6 +118,8 @@ static void hvc_tx_ready(void *dev)
 		len = MIN(h->len - h->said, (size_t)16);
 		n = len ? h->wire.send(h->wire.ctx, h->says + h->said, len) : 0;
 		h->said += n;
+		if (h->endless && h->said == h->len)
+			h->said = 0;
 	} while (len && n == len);
 }
 
@@ -939,6 +942,9 @@ END_TEST
 
 /* --- hvc0 on standard input and output --- */
 
+/* So long one console waits for the other's line to end, and no longer. */
+#define LONG_PAUSE (300 * MS)
+
 /* The UART's characters are ASCII, hvc0's are not. */
 static size_t pick(const struct reader *r, u8 bit7, u8 *to)
 {
@@ -1002,9 +1008,44 @@ START_TEST(lines_are_not_torn)
 	bench_start(b);
 	guest_says(b, "the UART's\nprompt: ");
 	hvc_text(b, "hvc0's\nown: ");
-	work_during(b, 100 * MS);
+	work_during(b, LONG_PAUSE);
 	ck_assert_int_gt(read(b->out, got, sizeof(got) - 1), 0);
 	ck_assert_str_eq(got, "hvc0's\nthe UART's\nown: prompt: ");
+	bench_fini(b);
+}
+END_TEST
+
+/* One by one as the guest has them, with a burst gone out in between. */
+START_TEST(a_line_ends_before_another_begins)
+{
+	struct bench *b = bench_init_hvc(0, -1, NULL, HVC_STDIO);
+	char got[64] = "";
+
+	bench_start(b);
+	guest_says(b, "the UA");
+	work_during(b, 10 * MS);
+	hvc_text(b, "hvc0's\n");
+	work_during(b, 10 * MS);
+	guest_says(b, "RT's\n");
+	work_during(b, 10 * MS);
+	ck_assert_int_gt(read(b->out, got, sizeof(got) - 1), 0);
+	ck_assert_str_eq(got, "the UART's\nhvc0's\n");
+	bench_fini(b);
+}
+END_TEST
+
+/* One that never ends its line has its turn, and no more. */
+START_TEST(a_line_without_end)
+{
+	struct bench *b = bench_init_hvc(NO_OUT, -1, "^two:", HVC_STDIO);
+
+	bench_start(b);
+	b->hvc.endless = true;
+	hvc_text(b, "no end ");
+	guest_says(b, "\ntwo:");
+	for (int i = 0; i < 50 && !console_expected(b->console); i++)
+		work_during(b, 100 * MS);
+	ck_assert(console_expected(b->console));
 	bench_fini(b);
 }
 END_TEST
@@ -1088,18 +1129,18 @@ START_TEST(expected_text_of_either)
 
 	bench_start(b);
 	guest_says(b, "tw");
-	work_during(b, 20 * MS);
+	work_during(b, LONG_PAUSE);
 	hvc_text(b, "o: no");
-	work_during(b, 20 * MS);
+	work_during(b, LONG_PAUSE);
 	ck_assert(!console_expected(b->console));
 	hvc_text(b, "\ntwo");
-	work_during(b, 20 * MS);
+	work_during(b, LONG_PAUSE);
 	guest_says(b, ":");
 	hvc_text(b, " no\n");
-	work_during(b, 20 * MS);
+	work_during(b, LONG_PAUSE);
 	ck_assert_int_eq(b->events[CONSOLE_EXPECTED], 0);
 	hvc_text(b, "two:\n");
-	work_during(b, 20 * MS);
+	work_during(b, LONG_PAUSE);
 	ck_assert_int_eq(b->events[CONSOLE_EXPECTED], 1);
 	bench_fini(b);
 
@@ -1573,6 +1614,7 @@ UNIT_MAIN("console", output_is_complete_and_in_order,
 	  a_terminal_that_does_not_block, escapes_past_a_deaf_guest, escapes,
 	  a_break, expected_text, expected_text_is_written_too, a_panic,
 	  draining_nothing, both_are_complete_and_in_order, lines_are_not_torn,
+	  a_line_ends_before_another_begins, a_line_without_end,
 	  input_is_for_hvc0, much_input_for_hvc0, no_break_for_hvc0,
 	  expected_text_of_either, a_panic_on_either, draining_both,
 	  draining_twice, the_size_of_the_terminal, a_pty_nobody_opens,
