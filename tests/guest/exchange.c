@@ -33,13 +33,22 @@ static int send_all(int fd, const void *buf, size_t len)
 	return 0;
 }
 
+/* Who falls asleep while waiting, as a guest does, gets what there is. */
 static int receive_all(int fd, void *buf, size_t len)
 {
-	ssize_t n = recv(fd, buf, len, MSG_WAITALL);
+	char *p = buf;
 
-	if (n == (ssize_t)len)
-		return 0;
-	return n < 0 ? errno : ECONNRESET;
+	while (len) {
+		ssize_t n = recv(fd, p, len, MSG_WAITALL);
+
+		if (!n)
+			return ECONNRESET;
+		if (n < 0 && errno != EINTR)
+			return errno;
+		p += MAX(n, 0);
+		len -= (size_t)MAX(n, 0);
+	}
+	return 0;
 }
 
 static void *run_sender(void *arg)
