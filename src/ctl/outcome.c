@@ -48,6 +48,9 @@ void outcome_say(const struct machine_outcome *o, const struct config *c,
 			  (unsigned long long)c->timeout_ms % 1000,
 			  c->expect ? "; the console never showed: " : "",
 			  c->expect ? c->expect : "");
+	if ((o->end == END_MISSED || o->end == END_TIMEOUT) && !o->console_out)
+		log_info(
+			"its console showed nothing: with earlycon on its command line, Linux writes from its first moments; with too little memory it does not begin");
 }
 
 static void print_ms(const char *key, u64 ns)
