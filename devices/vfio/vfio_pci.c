@@ -27,6 +27,7 @@ struct vfio_pci {
 	bool can_reset;        /* alone */
 	bool can_reset_bus; /* or with all on its bus, which are the guest's */
 	struct loop_event error, request;
+	bool wanted_back; /* and it was said */
 	struct guest_faults faults;
 	_Atomic u64 resets, errors;
 };
@@ -370,8 +371,12 @@ static void request_came(void *ctx)
 {
 	struct vfio_pci *d = ctx;
 
-	log_warn("%s: the host wants %s back, and waits until this guest ends",
-		 d->name, d->dev->name);
+	/* The kernel asks every ten seconds for as long as it waits. */
+	if (!d->wanted_back)
+		log_warn(
+			"%s: the host wants %s back, and waits until this guest ends",
+			d->name, d->dev->name);
+	d->wanted_back = true;
 }
 
 static int listen_to(struct vfio_pci *d, u32 index, struct loop_event *v,

@@ -1763,6 +1763,30 @@ START_TEST(events)
 }
 END_TEST
 
+/* The kernel asks every ten seconds. */
+START_TEST(wanted_back)
+{
+	FILE *f = tmpfile();
+	char said[512];
+	u64 one = 1;
+	size_t len;
+
+	init();
+	running();
+	dup2(fileno(f), STDERR_FILENO);
+	for (int i = 0; i < 3; i++) {
+		ck_assert_int_eq(write(w.event[1], &one, 8), 8);
+		run_a_while();
+	}
+	rewind(f);
+	len = fread(said, 1, sizeof(said), f);
+	ck_assert_uint_gt(len, 0);
+	ck_assert_ptr_eq(memchr(said, '\n', len), said + len - 1);
+	fini();
+	fclose(f);
+}
+END_TEST
+
 /* A conventional function has no such errors. */
 START_TEST(no_events)
 {
@@ -1883,5 +1907,5 @@ UNIT_MAIN("vfio_pci", pin, pin_or_msix, pin_or_msi, pin_alone, pin_status,
 	  no_flr, flr_that_fails, machine_reset, machine_reset_by_bus, sleeps,
 	  switched_while_asleep, does_not_sleep, does_not_wake,
 	  control_by_bytes, reset_asleep, machine_reset_asleep, events,
-	  no_events, every_call_may_fail, every_line_may_fail,
+	  wanted_back, no_events, every_call_may_fail, every_line_may_fail,
 	  every_line_of_msi_may_fail, memory_may_run_out)
