@@ -172,6 +172,11 @@ int vfio_check_fd(const char *sys, const char *name, int fd, struct err *e)
 			e, -EINVAL,
 			"device %s: descriptor %d is not one of %s: whoever starts Belfry opens that, to read and write",
 			name, fd, path);
+	if (!err && (fcntl(fd, F_GETFL) & O_ACCMODE) != O_RDWR)
+		err = err_set(
+			e, -EINVAL,
+			"device %s: descriptor %d is not open to both read and write: whoever starts Belfry opens %s so",
+			name, fd, path);
 	return err;
 }
 

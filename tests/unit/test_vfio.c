@@ -237,7 +237,12 @@ START_TEST(adopts)
 	vfio_close(&d);
 	ck_assert_int_eq(fcntl(zero, F_GETFD), -1);
 
-	/* It is no character device, another one, not open, not lent. */
+	/* It is only half open, no character device, another one, not open,
+	 * not lent. */
+	zero = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+	ck_assert_int_eq(vfio_adopt(&d, tree(), FUNCTION, zero, &e), -EINVAL);
+	ck_assert_ptr_nonnull(strstr(e.msg, "is not open to both read and"));
+	close(zero);
 	ck_assert_int_eq(vfio_adopt(&d, tree(), FUNCTION, pipe, &e), -EINVAL);
 	ck_assert_ptr_nonnull(
 		strstr(e.msg,
