@@ -44,6 +44,9 @@ enum config_seccomp {
  */
 #define CONFIG_BDF_AUTO   0xffffffffu
 
+/* Bytes; with less no kernel begins. */
+#define CONFIG_MEMORY_MIN (32 * MIB)
+
 #define CONFIG_DRIVES_MAX 32
 #define CONFIG_NETS_MAX   16
 #define CONFIG_VFIOS_MAX  32

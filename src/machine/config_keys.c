@@ -97,7 +97,7 @@ const struct config_key config_keys[] = {
 	  .help = "kernel command line, instead of the default" },
 	{ "cpus", KEY_COUNT, FIELD(config, cpus), .min = 1, .max = 512,
 	  .step = 1, .arg = "N", .initial = "1", .help = "virtual CPUs" },
-	{ "memory", KEY_SIZE, FIELD(config, memory), .min = 32 * MIB,
+	{ "memory", KEY_SIZE, FIELD(config, memory), .min = CONFIG_MEMORY_MIN,
 	  .max = 1024 * GIB, .step = 2 * MIB, .arg = "SIZE", .initial = "512M",
 	  .help = "guest memory" },
 	{ "memory-backing", KEY_WORD, FIELD(config, memory_backing),

@@ -64,7 +64,7 @@ static void advise_memory(const struct search *s, u64 at,
 	char size[TEXT_SIZE_MAX];
 	u64 left = at > s->map.ram ? ALIGN_DOWN(at - s->map.ram, 2 * MIB) : 0;
 
-	if (left < 32 * MIB) {
+	if (left < CONFIG_MEMORY_MIN) {
 		strcpy(advice, "this host cannot pass it through");
 		return;
 	}
@@ -163,16 +163,32 @@ static void find_its(struct search *s, u32 i)
 
 /* In turn they share what wires there are, as in a host: SPIs are few because a
  * guest clears each at boot. */
-static void find_pin(struct search *s, u32 i)
+static void find_pin(struct search *s, u32 i,
+		     const struct hostpci_interrupts *q)
 {
-	struct plan_vfio *v = &s->p->vfios[i];
+	if (q->intx)
+		s->p->vfios[i].intid = INTID_INTX + s->pins++ % INTX_WIRES;
+}
+
+/* A run may still find that its MSI-X table cannot be mapped. */
+static void check_doorbell(struct search *s, u32 i,
+			   const struct hostpci_interrupts *q)
+{
+	if (s->p->cfg->vfios[i].doorbell == DOORBELL_DIRECT && !q->cut &&
+	    !q->msix)
+		refuse(s, i,
+		       "doorbell \"direct\" cannot be had: it has no MSI-X, and the host's kernel alone writes the address of its MSI; \"auto\" takes what can");
+}
+
+static void look_at_interrupts(struct search *s, u32 i)
+{
 	struct hostpci_interrupts q;
 	u8 config[HOSTPCI_CONFIG];
-	int len = hostpci_config(config, &v->host, s->p->sys);
+	int len = hostpci_config(config, &s->p->vfios[i].host, s->p->sys);
 
 	hostpci_interrupts(&q, config, len < 0 ? 0 : (size_t)len);
-	if (q.intx)
-		v->intid = INTID_INTX + s->pins++ % INTX_WIRES;
+	find_pin(s, i, &q);
+	check_doorbell(s, i, &q);
 }
 
 static void look_at(struct search *s, u32 i)
@@ -192,7 +208,7 @@ static void look_at(struct search *s, u32 i)
 	check_group(s, i);
 	count_bars(s, i);
 	find_its(s, i);
-	find_pin(s, i);
+	look_at_interrupts(s, i);
 }
 
 /* --- what is in front of it --- */

@@ -326,6 +326,43 @@ START_TEST(pins)
 }
 END_TEST
 
+/* As far as it can be seen: the user may not, and who sleeps does not tell. */
+START_TEST(no_messages_for_a_doorbell)
+{
+	static const struct {
+		u8 id; /* of its capability */
+		size_t len;
+		u8 status;
+		bool wrong;
+	} rows[] = {
+		{ 0x05, HOSTPCI_CONFIG, 0x10, true }, /* MSI */
+		{ 0x11, HOSTPCI_CONFIG, 0x10, false },
+		{ 0x05, HOSTPCI_CONFIG_ALL, 0x10, false },
+		{ 0x05, HOSTPCI_CONFIG_ALL, 0x00, true }, /* none */
+		{ 0x05, 0, 0x10, false },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct bench *b = bench_create();
+		u8 config[HOSTPCI_CONFIG] = { [0x06] = rows[i].status,
+					      [0x34] = 0x40,
+					      [0x40] = rows[i].id };
+
+		offer(A, 1, "smmu3.0x1000");
+		tree_bytes("bus/pci/devices/" A "/config", config, rows[i].len);
+		ask(b, A, 8);
+		finds(b);
+		b->c.vfios[0].doorbell = DOORBELL_DIRECT;
+		if (rows[i].wrong)
+			refused(b, 0,
+				A ": doorbell \"direct\" cannot be had: ...");
+		else
+			finds(b);
+		bench_destroy(b);
+	}
+}
+END_TEST
+
 START_TEST(its_told_apart)
 {
 	static const struct {
@@ -730,7 +767,8 @@ START_TEST(streams_of_many)
 }
 END_TEST
 
-UNIT_MAIN("plan", nothing_to_find, one_found, pins, smmus_told_apart,
-	  too_many_smmus, its_told_apart, iommufds, not_the_functions_own,
-	  refusals, not_alone, no_group, reserved_regions, windows,
-	  windows_of_many, streams_of_functions, streams_of_many)
+UNIT_MAIN("plan", nothing_to_find, one_found, pins, no_messages_for_a_doorbell,
+	  smmus_told_apart, too_many_smmus, its_told_apart, iommufds,
+	  not_the_functions_own, refusals, not_alone, no_group,
+	  reserved_regions, windows, windows_of_many, streams_of_functions,
+	  streams_of_many)
