@@ -1,6 +1,7 @@
 /*
  * What it takes of a host to lend devices to guests, beside the devices.
  */
+#include <belfry/config.h>
 #include <belfry/iommufd.h>
 #include <belfry/text.h>
 
@@ -172,7 +173,7 @@ static bool may_lock_all(const struct doctor *d)
 	       strtoull(line + strlen("CapEff:"), NULL, 16) & BIT(CAP_IPC_LOCK);
 }
 
-static void look_at_locking(struct doctor *d)
+static void look_at_locking(struct doctor *d, enum verdict lack)
 {
 	char size[TEXT_SIZE_MAX];
 	struct rlimit r = { 0 };
@@ -184,7 +185,7 @@ static void look_at_locking(struct doctor *d)
 	}
 	text_print_size(size, r.rlim_cur);
 	doctor_tell(
-		d, LACKING, "locked",
+		d, r.rlim_cur < CONFIG_MEMORY_MIN ? lack : LACKING, "locked",
 		"%s of memory can be, by all programs of this user together, and a guest that is lent a device needs all of its own so: raise `ulimit -l` (memlock in /etc/security/limits.conf, LimitMEMLOCK= of a systemd unit)",
 		size);
 }
@@ -194,5 +195,5 @@ void doctor_look_at_lending(struct doctor *d, enum verdict lack)
 	look_at_iommufd(d, lack);
 	look_at_vfio(d, lack);
 	look_at_gicv4(d);
-	look_at_locking(d);
+	look_at_locking(d, lack);
 }

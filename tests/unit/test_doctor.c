@@ -8,6 +8,8 @@
 
 #include "doctor.h"
 
+#include <belfry/config.h>
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -290,6 +292,24 @@ START_TEST(locked_memory)
 	says("--  locked       ");
 	says(" of memory can be, by all programs of this user together");
 	says("raise `ulimit -l`");
+	ck_assert(!doctor.refused);
+	tree_fini();
+}
+END_TEST
+
+/* Not even for the smallest guest. */
+START_TEST(locked_memory_for_none)
+{
+	struct rlimit r;
+
+	new_host();
+	add_lent();
+	told("ok  locked       ", false);
+	tree_put("proc/self/status", "CapEff:\t000001ffffffbfff\n");
+	ck_assert_int_eq(getrlimit(RLIMIT_MEMLOCK, &r), 0);
+	r.rlim_cur = MIN(r.rlim_max, CONFIG_MEMORY_MIN - 1);
+	ck_assert_int_eq(setrlimit(RLIMIT_MEMLOCK, &r), 0);
+	told("NO  locked       ", true);
 	tree_fini();
 }
 END_TEST
@@ -692,9 +712,9 @@ START_TEST(a_function_in_use)
 END_TEST
 
 UNIT_MAIN("doctor", host_that_lends, host_without_iommufd, host_that_is_old,
-	  host_without_vfio, gicv4, locked_memory, no_iommu, list_of_functions,
-	  classes, no_such_function, function_in_full,
-	  function_without_a_driver, a_bridge, function_of_another_user,
-	  function_that_cannot_be_reset, others_in_the_group, doorbells,
-	  windows, asks_and_gives_back, asking_fails, an_smmu_that_refuses,
-	  a_function_in_use)
+	  host_without_vfio, gicv4, locked_memory, locked_memory_for_none,
+	  no_iommu, list_of_functions, classes, no_such_function,
+	  function_in_full, function_without_a_driver, a_bridge,
+	  function_of_another_user, function_that_cannot_be_reset,
+	  others_in_the_group, doorbells, windows, asks_and_gives_back,
+	  asking_fails, an_smmu_that_refuses, a_function_in_use)
