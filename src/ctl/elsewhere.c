@@ -53,6 +53,9 @@ int cmd_run(int argc, char **argv)
 
 	if (ctl_load(&c, argc, argv))
 		status = point_to_lab("run", argc, argv);
+	if (status != STATUS_USAGE && c.vfios_nr)
+		log_info(
+			"README.md says how that lab has devices to pass through");
 	config_fini(&c);
 	return status;
 }
