@@ -51,11 +51,12 @@ int cmd_run(int argc, char **argv)
 	struct config c;
 	int status = STATUS_USAGE;
 
-	if (ctl_load(&c, argc, argv))
+	if (ctl_load(&c, argc, argv)) {
 		status = point_to_lab("run", argc, argv);
-	if (status != STATUS_USAGE && c.vfios_nr)
-		log_info(
-			"README.md says how that lab has devices to pass through");
+		if (c.vfios_nr)
+			log_info(
+				"README.md says how that lab has devices to pass through");
+	}
 	config_fini(&c);
 	return status;
 }
