@@ -154,6 +154,32 @@ static bool abandoned(struct request *r)
 	return true;
 }
 
+/* --- the size --- */
+
+static u64 sectors(const struct disk *d)
+{
+	return d->size / d->logical_block * (d->logical_block / SECTOR);
+}
+
+static void set_capacity(struct blk *b)
+{
+	u64 val = htole64(sectors(b->disk));
+
+	b->capacity = sectors(b->disk);
+	virtio_config_set(b->virtio,
+			  offsetof(struct virtio_blk_config, capacity), &val,
+			  sizeof(val));
+}
+
+static void measure(struct blk *b)
+{
+	if (!disk_measure(b->disk) || sectors(b->disk) == b->capacity)
+		return;
+	set_capacity(b);
+	log_info("%s: has %" PRIu64 " bytes now", b->name,
+		 b->capacity * SECTOR);
+}
+
 /* --- the end of a request --- */
 
 static void show_at_turn_end(struct blk_queue *q)
@@ -195,6 +221,8 @@ static void host_failed(struct request *r, int err)
 			 request_name(r->type), where,
 			 err ? strerror(-err) : "the disk ends before",
 			 n > ERRORS_TOLD ? " (again, often)" : "");
+	if (!err)
+		measure(b);
 	finish(r, VIRTIO_BLK_S_IOERR, 0);
 }
 
@@ -680,22 +708,8 @@ static void kick(void *dev, u32 i)
 
 /* --- the device --- */
 
-static u64 sectors(const struct disk *d)
-{
-	return d->size / d->logical_block * (d->logical_block / SECTOR);
-}
-
-static void set_capacity(struct blk *b)
-{
-	u64 val = htole64(sectors(b->disk));
-
-	b->capacity = sectors(b->disk);
-	virtio_config_set(b->virtio,
-			  offsetof(struct virtio_blk_config, capacity), &val,
-			  sizeof(val));
-}
-
-/* Nothing tells us when a file or device is resized. */
+/* Nothing tells us when a file or device is resized, but a request that finds
+ * its end. */
 static void look(struct loop_op *op, int result)
 {
 	struct blk *b = op->ctx;
@@ -704,11 +718,7 @@ static void look(struct loop_op *op, int result)
 		stopped(b);
 		return;
 	}
-	if (disk_measure(b->disk) && sectors(b->disk) != b->capacity) {
-		set_capacity(b);
-		log_info("%s: has %" PRIu64 " bytes now", b->name,
-			 b->capacity * SECTOR);
-	}
+	measure(b);
 	loop_timer(b->loop, op, LOOK_NS);
 }
 
