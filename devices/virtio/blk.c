@@ -31,9 +31,13 @@
 #define QUEUE_SIZE    256u
 /* Data descriptors of a request: one is the header's, one the status's. */
 #define SEG_MAX (QUEUE_SIZE - 2)
-/* Pieces of memory: behind an IOMMU a segment may be several. More than this
- * the kernel does not take in one call. */
-#define PIECES 1024u
+/* Pieces of memory: behind an IOMMU a segment may be one for each page that it
+ * touches. More than this the kernel does not take in one call, so segments are
+ * limited there, to any guest's page, and so are how many; a header may be in
+ * two pieces. */
+#define PIECES         1024u
+#define SIZE_MAX_PAGED (64 * KIB)
+#define SEG_MAX_PAGED  ((PIECES - 3) / (SIZE_MAX_PAGED / PAGE + 1))
 /* Of one discard or one write of zeroes; a multiple of any block size. */
 #define RANGE_SECTORS (u32)(GIB / SECTOR)
 #define BOUNCE_LEN    (256 * KIB)
@@ -765,6 +769,8 @@ static u64 features(const struct blk_setup *s)
 	u64 bits = VIRTIO_BLK_F_SEG_MAX | VIRTIO_BLK_F_BLK_SIZE |
 		   VIRTIO_BLK_F_FLUSH | VIRTIO_BLK_F_TOPOLOGY;
 
+	if (s->caps.dma.translates)
+		bits |= VIRTIO_BLK_F_SIZE_MAX;
 	if (s->queues > 1)
 		bits |= VIRTIO_BLK_F_MQ;
 	if (s->disk->readonly)
@@ -785,6 +791,10 @@ static void set_config(struct blk *b, const struct blk_setup *s)
 		.num_queues = htole16((u16)s->queues),
 	};
 
+	if (s->caps.dma.translates) {
+		c.size_max = htole32(SIZE_MAX_PAGED);
+		c.seg_max = htole32(SEG_MAX_PAGED);
+	}
 	if (s->discard && !d->readonly) {
 		c.max_discard_sectors = htole32(RANGE_SECTORS);
 		c.max_discard_seg = htole32(1);

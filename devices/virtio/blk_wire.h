@@ -8,6 +8,7 @@
 #include <assert.h>
 
 /* Feature bits, 5.2.3. */
+#define VIRTIO_BLK_F_SIZE_MAX     BIT(1)
 #define VIRTIO_BLK_F_SEG_MAX      BIT(2)
 #define VIRTIO_BLK_F_RO           BIT(5)
 #define VIRTIO_BLK_F_BLK_SIZE     BIT(6)

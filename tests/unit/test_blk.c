@@ -30,6 +30,7 @@
 enum { IN = 0, OUT = 1, FLUSH = 4, GET_ID = 8, DISCARD = 11, ZEROES = 13 };
 enum { OK, IOERR, UNSUPP, UNTOUCHED = 0xaa };
 
+#define F_SIZE_MAX BIT(1)
 #define F_SEG_MAX  BIT(2)
 #define F_RO       BIT(5)
 #define F_BLK_SIZE BIT(6)
@@ -335,7 +336,7 @@ static bool is_pattern(int fd, u64 from, u64 len)
 struct spec {
 	int fd;
 	const char *path; /* instead */
-	bool readonly, direct, discard, scattered, floods;
+	bool readonly, direct, discard, scattered, floods, paged;
 	u32 queues; /* 0: 1 */
 	const char *serial;
 	u64 without; /* features the driver does not accept */
@@ -380,6 +381,15 @@ static void *flood_map(void *ctx, u64 addr, u64 *len, bool write)
 	return p;
 }
 
+/* An IOMMU, with small pages. */
+static struct dma behind_pages;
+
+static void *paged_map(void *ctx, u64 addr, u64 *len, bool write)
+{
+	*len = MIN(*len, 4 * KIB - addr % (4 * KIB));
+	return dma_map(&behind_pages, addr, len, write);
+}
+
 static struct blk_setup setup_of(struct guest *g, const struct spec *s)
 {
 	return (struct blk_setup) {
@@ -416,6 +426,11 @@ static struct guest guest_begin(struct spec s)
 	if (s.floods) {
 		flood.dma = g.w->caps.dma;
 		g.w->caps.dma = (struct dma) { .map = flood_map };
+	}
+	if (s.paged) {
+		behind_pages = g.w->caps.dma;
+		g.w->caps.dma =
+			(struct dma) { .map = paged_map, .translates = true };
 	}
 	b = setup_of(&g, &s);
 	g.blk = blk_create(&b, &e);
@@ -566,6 +581,7 @@ START_TEST(features)
 		{ { .queues = 4 }, F_ALWAYS | F_ZEROES | F_MQ },
 		{ { .discard = true }, F_ALWAYS | F_ZEROES | F_DISCARD },
 		{ { .readonly = true }, F_ALWAYS | F_RO },
+		{ { .paged = true }, F_ALWAYS | F_ZEROES | F_SIZE_MAX },
 		{ { .readonly = true, .discard = true, .queues = 16 },
 		  F_ALWAYS | F_RO | F_MQ },
 	};
@@ -1934,6 +1950,38 @@ START_TEST(resized)
 }
 END_TEST
 
+/* Behind an IOMMU each page that a segment touches may lie elsewhere. All that
+ * a driver may ask for must be possible. */
+START_TEST(the_largest_in_pages)
+{
+	struct guest g = guest_begin(
+		(struct spec) { .fd = new_file(DATA_LEN), .paged = true });
+	u32 size = (u32)config(&g, 8, 4), nr = (u32)config(&g, 12, 4);
+	gpa_t header = world_alloc(g.w, 8 * KIB) + 4 * KIB - 8;
+	struct buffer data[256] = { { header, 16 } };
+	struct buffer status = { g.status, 1 };
+	u64 len = (u64)size * nr;
+
+	/* A segment can be a page of any guest's. */
+	ck_assert_uint_ge(size, 64 * KIB);
+	ck_assert_uint_ge(nr, 32);
+	ck_assert_uint_le(len, DATA_LEN - SECTOR);
+	for (u32 i = 0; i < nr; i++)
+		data[1 + i] = (struct buffer) { g.data + SECTOR + (u64)i * size,
+						size };
+	put_pattern(&g, g.data + SECTOR, len, 0);
+	put_header(&g, header, OUT, 0);
+	put_status(&g, g.status);
+	driver_add(g.q, data, 1 + nr, &status, 1);
+	driver_kick(g.q);
+	driver_wait(g.q, &g.written);
+	ck_assert_uint_eq(get_status(&g, g.status), OK);
+	ck_assert(is_pattern(g.disk->fd, 0, len));
+	check_works(&g);
+	guest_end(&g);
+}
+END_TEST
+
 /* --- past the page cache --- */
 
 START_TEST(memory_that_the_disk_cannot_reach)
@@ -2142,7 +2190,8 @@ UNIT_MAIN("blk", features, configuration, serial_numbers, reads_and_writes,
 	  discard_and_zeroes, several_ranges, as_large_a_range_as_was_offered,
 	  hosts_that_cannot, zeroes_that_are_written, less_than_asked,
 	  host_errors, errors_are_told_but_not_for_ever,
-	  a_file_that_got_shorter, a_file_that_may_not_grow, a_full_file_system,
+	  a_file_that_got_shorter, the_largest_in_pages,
+	  a_file_that_may_not_grow, a_full_file_system,
 	  one_interrupt_for_a_batch, a_full_queue, a_flood_of_requests,
 	  several_queues, reset_in_flight, reset_from_outside,
 	  mastering_switched_off, mastering_switched_off_at_a_kick,
