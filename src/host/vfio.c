@@ -222,8 +222,10 @@ static int not_permitted(const struct vfio_device *d, int err, struct err *e)
 int vfio_bind(struct vfio_device *d, int iommufd, struct err *e)
 {
 	static const struct advice advice[] = {
-		{ EINVAL, "another program uses it: end that" },
-		{ EBUSY, "another program uses it by its group: end that" },
+		{ EINVAL,
+		  "another program uses it (`fuser /dev/vfio/devices/*` names it): end that" },
+		{ EBUSY,
+		  "another program uses it by its group (`fuser /dev/vfio/*` names it): end that" },
 		{ EACCES,
 		  "a virtual function whose physical one is lent too: that takes a token, which Belfry has not; give the physical one a driver of the host's" },
 		{ EAGAIN, "it is being reset: try again" },
