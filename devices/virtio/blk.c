@@ -31,10 +31,10 @@
 #define QUEUE_SIZE    256u
 /* Data descriptors of a request: one is the header's, one the status's. */
 #define SEG_MAX (QUEUE_SIZE - 2)
-/* Pieces of memory: behind an IOMMU a segment may be one for each page that it
- * touches. More than this the kernel does not take in one call, so segments are
- * limited there, to any guest's page, and so are how many; a header may be in
- * two pieces. */
+/* Pieces of memory in a request: as many as the kernel takes in one call.
+ * Behind an IOMMU each page that a segment touches can be one; a driver is told
+ * there of segments that are smaller, but hold a page of any guest's, and of as
+ * many as fit with two pieces of a header and one of a status. */
 #define PIECES         1024u
 #define SIZE_MAX_PAGED (64 * KIB)
 #define SEG_MAX_PAGED  ((PIECES - 3) / (SIZE_MAX_PAGED / PAGE + 1))
