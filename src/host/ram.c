@@ -7,6 +7,8 @@
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
+#include "reserve.h"
+
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
 #endif
@@ -50,26 +52,14 @@ static int no_huge_pages(u64 size, u64 page, int err, struct err *e)
 		(unsigned long long)(page / KIB));
 }
 
-/* Map with room to spare, then give back what is not aligned. */
-static void *map_aligned(u64 size, u64 align)
-{
-	char *at = mmap(NULL, size + align, PROT_READ | PROT_WRITE,
-			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	char *good;
-
-	if (at == MAP_FAILED)
-		return NULL;
-	good = at + (ALIGN_UP((u64)(uintptr_t)at, align) - (uintptr_t)at);
-	if (good > at)
-		munmap(at, (size_t)(good - at));
-	munmap(good + size, (size_t)(at + align - good));
-	return good;
-}
-
 static int map_private(struct ram *r, struct err *e)
 {
-	r->host = map_aligned(r->size, huge_page_size());
-	return r->host ? 0 : too_little(r->size, errno, e);
+	r->host = reserve(r->size, huge_page_size(), 0);
+	if (r->host &&
+	    mmap(r->host, r->size, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != MAP_FAILED)
+		return 0;
+	return too_little(r->size, errno, e);
 }
 
 static int check_multiple(u64 size, u64 page, struct err *e)

@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "reserve.h"
 #include "vfio_call.h"
 
 /* What the kernel answers, and room for the chain of capabilities that follows:
@@ -138,22 +139,39 @@ int vfio_write(const struct vfio_device *d, const struct vfio_region *r,
 	return n == width ? 0 : -EIO;
 }
 
+/*
+ * A BAR is aligned to its size in the host's addresses, and in the guest's; KVM
+ * maps it in blocks only where our address agrees with them. A GiB is the
+ * largest there is.
+ */
+static void *reserve_for(const struct vfio_region *r, u64 off, u64 len)
+{
+	u64 size = BIT(63 - __builtin_clzll(r->size));
+	u64 page = (u64)sysconf(_SC_PAGESIZE);
+
+	return reserve(len, MIN(MAX(size, page), GIB), off);
+}
+
 int vfio_map(const struct vfio_device *d, const struct vfio_region *r, u64 off,
 	     u64 len, void **at, struct err *e)
 {
 	int prot =
 		(r->readable ? PROT_READ : 0) | (r->writable ? PROT_WRITE : 0);
-	void *p =
-		mmap(NULL, len, prot, MAP_SHARED, d->fd, (off_t)(r->at + off));
+	void *p = reserve_for(r, off, len);
+	int err;
 
-	if (p == MAP_FAILED)
-		return advise(
-			e, -errno, NULL,
-			"device %s: mapping 0x%llx bytes at 0x%llx of a BAR",
-			d->name, (unsigned long long)len,
-			(unsigned long long)off);
-	*at = p;
-	return 0;
+	if (p && mmap(p, len, prot, MAP_SHARED | MAP_FIXED, d->fd,
+		      (off_t)(r->at + off)) != MAP_FAILED) {
+		*at = p;
+		return 0;
+	}
+	err = -errno;
+	if (p)
+		munmap(p, len);
+	return advise(e, err, NULL,
+		      "device %s: mapping 0x%llx bytes at 0x%llx of a BAR",
+		      d->name, (unsigned long long)len,
+		      (unsigned long long)off);
 }
 
 void vfio_unmap(void *at, u64 len)

@@ -94,6 +94,7 @@ bool test_ping(const char *arg);
 bool test_rebind_passed(const char *arg);
 bool test_flr(const char *arg);
 bool test_iommu(const char *arg);
+bool test_touch(const char *arg);
 bool test_doorbells(const char *arg);
 bool test_unmap(const char *arg);
 bool test_ring(const char *arg);

@@ -197,6 +197,7 @@ static const struct {
 	{ "rebind-passed", test_rebind_passed },
 	{ "flr", test_flr }, /* of a function in use, N times */
 	{ "iommu", test_iommu },
+	{ "touch", test_touch },         /* all of a BAR of DRIVER:N */
 	{ "doorbells", test_doorbells }, /* of this driver's device */
 	{ "unmap", test_unmap },         /* a device's doorbell */
 	{ "ring", test_ring },           /* an igb, to be measured */

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define GROUPS "/sys/kernel/iommu_groups/"
@@ -75,18 +76,16 @@ bool test_iommu(const char *arg)
 	       (!kept || wrong("memory is reserved in the device tree"));
 }
 
-/* --- its doorbells --- */
+/* --- its BARs --- */
 
-static const volatile u32 *map_table(const char *place, const struct msix *m)
+static const volatile u8 *map_bar(const char *place, unsigned int bar,
+				  size_t from, size_t len)
 {
 	char name[16], path[128];
-	size_t page = (size_t)sysconf(_SC_PAGESIZE);
-	size_t from = m->offset / page * page;
-	size_t len = m->offset - from + m->vectors * PCI_MSIX_ENTRY_SIZE;
 	void *at;
 	int fd;
 
-	snprintf(name, sizeof(name), "resource%u", m->bar);
+	snprintf(name, sizeof(name), "resource%u", bar);
 	pci_path(place, name, path, sizeof(path));
 	fd = open(path, O_RDWR | O_SYNC | O_CLOEXEC);
 	at = fd < 0 ? MAP_FAILED
@@ -95,9 +94,50 @@ static const volatile u32 *map_table(const char *place, const struct msix *m)
 		wrong("%s: %s; is there iomem=relaxed?", path, strerror(errno));
 	if (fd >= 0)
 		close(fd);
-	return at == MAP_FAILED
-		       ? NULL
-		       : (const volatile u32 *)((u8 *)at + m->offset - from);
+	return at == MAP_FAILED ? NULL : at;
+}
+
+static size_t bar_size(const char *place, unsigned int bar)
+{
+	char name[16], path[128];
+	struct stat st;
+
+	snprintf(name, sizeof(name), "resource%u", bar);
+	pci_path(place, name, path, sizeof(path));
+	return stat(path, &st) ? 0 : (size_t)st.st_size;
+}
+
+/* Reads a byte of each page of the BAR @arg (DRIVER:N). */
+bool test_touch(const char *arg)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE), len;
+	char driver[32] = "", place[32];
+	const volatile u8 *at;
+	unsigned int bar = 0;
+
+	sscanf(arg, "%31[^:]:%u", driver, &bar);
+	if (!pci_of_driver(driver, place, sizeof(place)))
+		return wrong("%s has no device", driver);
+	len = bar_size(place, bar);
+	at = map_bar(place, bar, 0, len);
+	if (!at)
+		return false;
+	for (size_t off = 0; off < len; off += page)
+		(void)at[off];
+	say("touch: %zu pages", len / page);
+	return len || wrong("%s: no BAR %u", place, bar);
+}
+
+/* --- its doorbells --- */
+
+static const volatile u32 *map_table(const char *place, const struct msix *m)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	size_t from = m->offset / page * page;
+	size_t len = m->offset - from + m->vectors * PCI_MSIX_ENTRY_SIZE;
+	const volatile u8 *at = map_bar(place, m->bar, from, len);
+
+	return at ? (const volatile u32 *)(at + m->offset - from) : NULL;
 }
 
 /* As tests/boot/msix says it. */

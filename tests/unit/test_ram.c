@@ -2,6 +2,7 @@
  * Guest memory from the host: every backing that this machine has, and what
  * is said where it has too little.
  */
+#include "fakes/space.h"
 #include "unit.h"
 
 #include <belfry/ram.h>
@@ -29,12 +30,6 @@ static u64 number_in(const char *path)
 		n = 0;
 	fclose(f);
 	return n;
-}
-
-/* Pages of address space in use. */
-static u64 mapped_pages(void)
-{
-	return number_in("/proc/self/statm");
 }
 
 static int open_descriptors(void)
@@ -139,7 +134,6 @@ START_TEST(no_more_than_asked_for)
 	struct ram r;
 	struct err e = { 0 };
 
-	/* The first look may make buffers of its own. */
 	mapped_pages();
 	before = mapped_pages();
 	ck_assert_int_eq(ram_map(&r, SIZE, RAM_THP, 0, false, &e), 0);

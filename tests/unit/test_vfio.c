@@ -3,6 +3,7 @@
  * that is a directory tree: why a function cannot be had, every call's number,
  * size and content, and that every one may fail without a trace.
  */
+#include "fakes/space.h"
 #include "fakes/sysfs_tree.h"
 #include "fakes/vfio_kernel.h"
 #include "unit.h"
@@ -679,11 +680,54 @@ START_TEST(maps)
 	r.writable = false;
 	ck_assert_int_eq(vfio_map(&d, &r, 0, 0x1000, &p, &e), 0);
 	vfio_unmap(p, 0x1000);
-	/* PROT_READ 1, PROT_WRITE 2, MAP_SHARED 1. */
-	vfio_kernel_expect(&at, "mmap of 4 at 0x1000 len 0x2000 prot 3 flags 1",
+	/* PROT_READ 1, PROT_WRITE 2, MAP_SHARED 1, MAP_FIXED 16. */
+	vfio_kernel_expect(&at,
+			   "mmap of 4 at 0x1000 len 0x2000 prot 3 flags 17",
 			   "pread of 4 at 0x1010 len 1",
-			   "mmap of 4 at 0x0 len 0x1000 prot 1 flags 1", NULL);
+			   "mmap of 4 at 0x0 len 0x1000 prot 1 flags 17", NULL);
 	vfio_kernel_expect_end(at);
+	done(&d);
+}
+END_TEST
+
+/* Where blocks of KVM's can begin, our address agrees with the BAR's. */
+START_TEST(maps_for_large_pages)
+{
+	static const struct {
+		u64 size, off, align;
+	} rows[] = {
+		{ 0x1000, 0, 0x1000 },
+		{ 0x4000, 0x3000, 0x4000 },
+		{ 4 * MIB, 0, 4 * MIB },
+		{ 4 * MIB, 2 * MIB + 0x1000, 4 * MIB },
+		{ 6 * GIB, 2 * GIB + 0x1000, GIB },
+	};
+	struct err e = { 0 };
+	struct vfio_device d;
+	struct vfio_region r;
+	u64 space;
+
+	opened(&d);
+	region(&d, 4, &r);
+	mapped_pages();
+	space = mapped_pages();
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		void *p = NULL;
+
+		r.size = rows[i].size;
+		ck_assert_int_eq(vfio_map(&d, &r, rows[i].off, 0x1000, &p, &e),
+				 0);
+		ck_assert_uint_eq(((uintptr_t)p - rows[i].off) % rows[i].align,
+				  0);
+		ck_assert_uint_eq(mapped_pages(), space + 1);
+		vfio_unmap(p, 0x1000);
+		ck_assert_uint_eq(mapped_pages(), space);
+	}
+	vfio_kernel.fail_at = vfio_kernel.calls + 1;
+	vfio_kernel.fail_with = ENODEV;
+	ck_assert_int_eq(vfio_map(&d, &r, 0, 0x1000, &(void *) { NULL }, &e),
+			 -ENODEV);
+	ck_assert_uint_eq(mapped_pages(), space);
 	done(&d);
 }
 END_TEST
@@ -932,5 +976,6 @@ UNIT_MAIN("vfio", opens, no_such_function, bridges, functions_without_an_iommu,
 	  no_right_to_open, adopts, binds_and_attaches, refusals_say_what_to_do,
 	  a_group_that_the_host_uses, tells_what_it_is, regions,
 	  regions_that_map_in_parts, capabilities_that_are_odd,
-	  reads_and_writes, where_nobody_answers, maps, interrupts,
-	  too_few_vectors, resets, every_call_may_fail, names_its_requests)
+	  reads_and_writes, where_nobody_answers, maps, maps_for_large_pages,
+	  interrupts, too_few_vectors, resets, every_call_may_fail,
+	  names_its_requests)
