@@ -4,6 +4,8 @@
  */
 #include "pci_priv.h"
 
+#include <belfry/text.h>
+
 #include <errno.h>
 #include <stdlib.h>
 
@@ -262,6 +264,25 @@ int pci_host_add(struct pci_host *h, struct pci_function *f, u32 devfn,
 	f->devfn = devfn;
 	list_present(h);
 	mark_multi(h, devfn);
+	return 0;
+}
+
+int pci_host_has_room(const struct pci_host *h, const struct pci_function *f,
+		      struct err *e)
+{
+	for (u32 i = 0; i <= PCI_ROM; i++) {
+		const struct pci_bar *b = &f->bars[i];
+		u64 above = b->mem64 ? h->win.mem64_size : 0;
+		char size[TEXT_SIZE_MAX];
+
+		if (b->size <= MAX(above, h->win.mem32_size))
+			continue;
+		text_print_size(size, b->size);
+		return err_set(
+			e, -ENOSPC,
+			"%s: its BAR %u takes %s, and no window of the guest's PCI bus is as large",
+			f->name, i, size);
+	}
 	return 0;
 }
 

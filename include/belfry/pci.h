@@ -197,6 +197,11 @@ void pci_host_destroy(struct pci_host *h);
 MUST_CHECK int pci_host_add(struct pci_host *h, struct pci_function *f,
 			    u32 devfn, struct err *e);
 
+/* -ENOSPC and a message if a BAR is larger than each window that it could be
+ * in, so that the guest could not place it. */
+MUST_CHECK int pci_host_has_room(const struct pci_host *h,
+				 const struct pci_function *f, struct err *e);
+
 /* All functions as at power-on: BARs nowhere, MSI-X off. No vCPU runs. */
 void pci_host_reset(struct pci_host *h);
 

@@ -220,6 +220,9 @@ static int add(struct devices *all, struct device *d,
 	if (s->smmus && d->at->kind != CONFIG_VFIO)
 		smmus_front(s->smmus, d->at->bdf, &own.caps.dma, &own.caps.msi);
 	err = kinds[d->at->kind].make(d, &own, e);
+	/* The windows are for what sysfs says; VFIO may say more. */
+	if (!err)
+		err = pci_host_has_room(all->host, function_of(d), e);
 	return err ? err
 		   : pci_host_add(all->host, function_of(d), d->at->bdf, e);
 }

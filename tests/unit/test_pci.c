@@ -758,6 +758,36 @@ START_TEST(reset)
 }
 END_TEST
 
+/* The window below has a little less than 16 MiB. */
+START_TEST(bars_larger_than_windows)
+{
+	static const struct {
+		u64 size;
+		bool mem64;
+		int result;
+	} cases[] = {
+		{ 8 * MIB, false, 0 },
+		{ 16 * MIB, false, -ENOSPC },
+		{ 16 * MIB, true, 0 },
+		{ BENCH_MEM64_SZ, true, 0 },
+		{ 2 * BENCH_MEM64_SZ, true, -ENOSPC },
+	};
+
+	for (size_t c = 0; c < ARRAY_SIZE(cases); c++) {
+		struct bench *b = bench_init(1);
+		struct err e = { 0 };
+
+		pci_add_bar(bench_function(b, 0), 2, cases[c].size,
+			    cases[c].mem64, false);
+		ck_assert_int_eq(pci_host_has_room(b->host,
+						   bench_function(b, 0), &e),
+				 cases[c].result);
+		ck_assert_int_eq(!cases[c].result, !strstr(e.msg, "BAR 2"));
+		bench_fini(b);
+	}
+}
+END_TEST
+
 START_TEST(full_bus)
 {
 	struct bench *b = bench_init(PCI_FUNCTIONS_MAX + 1);
@@ -1179,4 +1209,5 @@ UNIT_MAIN("pci", taken_as_it_is, rom, rom_sizes, extended_space_of_its_own,
 	  config_sizes, config_across_dwords, extended_space, masks, hooks,
 	  no_hooks, capabilities, capabilities_full, sizing, bar_by_bytes,
 	  memory_space_enable, moved_while_enabled, places, overlap,
-	  bar_alignment, reset, full_bus, create_refused, one_window, vcpus)
+	  bar_alignment, reset, full_bus, bars_larger_than_windows,
+	  create_refused, one_window, vcpus)
