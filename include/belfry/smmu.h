@@ -6,7 +6,10 @@
  * translates stage 1 only. The work is done elsewhere: for passed-through
  * devices by a backend, which hands what an STE says to the SMMU of the host
  * and lets that walk the guest's own tables; for emulated devices here, by a
- * walk in software of the same tables. A guest cannot tell them apart.
+ * walk in software of the same tables. A guest cannot tell them apart but in
+ * one way: CMD_SYNC does not wait for what an emulated device has under way, a
+ * disk's reads say. A driver that takes memory back before its device returned
+ * it, or was reset, may find it written later.
  *
  * What is offered (smmu_offer.c has the table): VMSAv8-64, linear and two-level
  * stream tables, StreamIDs of 16 bits; granules, sizes and ranges as the host's
@@ -65,9 +68,12 @@ struct smmu_backend {
 	 * stream is to abort and the operator to know: false, and it is tried
 	 * again when the guest next says something of that stream. */
 	bool (*attach)(void *ctx, u32 sid, const struct smmu_plan *plan);
-	/* Do all, and wait for them: how many were done before one was refused.
-	 * That one is the guest's error. */
-	u32 (*invalidate)(void *ctx, const struct smmu_cmd *cmds, u32 nr);
+	/* Do all, and wait for them: how many were done before one was not.
+	 * That one is the guest's error, and illegal; or @failed, which is
+	 * false before, says that the host could not, and that the guest is to
+	 * try it again. */
+	u32 (*invalidate)(void *ctx, const struct smmu_cmd *cmds, u32 nr,
+			  bool *failed);
 	void *ctx;
 };
 

@@ -137,9 +137,10 @@ static bool attach(void *ctx, u32 sid, const struct smmu_plan *plan)
 
 /* --- invalidations --- */
 
-/* How many were carried out before one that was not. */
+/* How many were carried out before one that was not: refused, or the host has
+ * @failed. */
 static u32 send(const struct nest *n, const struct iommufd_command *list,
-		u32 nr)
+		u32 nr, bool *failed)
 {
 	u32 times = n->below->hw.flags & IOMMUFD_HW_REPEAT_TLBI_CFGI ? 2 : 1;
 
@@ -150,7 +151,8 @@ static u32 send(const struct nest *n, const struct iommufd_command *list,
 
 		if (!err)
 			continue;
-		if (err != -EIO)
+		*failed = err != -EIO;
+		if (*failed)
 			guest_fault(&n->below->faults,
 				    "IOMMU_HWPT_INVALIDATE: %s",
 				    strerror(-err));
@@ -162,11 +164,11 @@ static u32 send(const struct nest *n, const struct iommufd_command *list,
 /* Those before one that is refused may have been left, too: they go again. If
  * they are refused now, none counts. */
 static u32 carry_out(const struct nest *n, const struct iommufd_command *list,
-		     u32 nr)
+		     u32 nr, bool *failed)
 {
-	u32 done = send(n, list, nr);
+	u32 done = send(n, list, nr, failed);
 
-	return done == nr || send(n, list, done) == done ? done : 0;
+	return done == nr || send(n, list, done, failed) == done ? done : 0;
 }
 
 /* Translations are cached for all; a context descriptor is its stream's. What
@@ -182,7 +184,8 @@ static bool concerns(const struct nest *n, const struct smmu_cmd *c)
 	return !d || d->nest == n;
 }
 
-static u32 tell(const struct nest *n, const struct smmu_cmd *cmds, u32 nr)
+static u32 tell(const struct nest *n, const struct smmu_cmd *cmds, u32 nr,
+		bool *failed)
 {
 	struct iommufd_command list[BATCH];
 	u32 from[BATCH], len = 0, done;
@@ -195,28 +198,30 @@ static u32 tell(const struct nest *n, const struct smmu_cmd *cmds, u32 nr)
 		};
 		from[len++] = i;
 	}
-	done = carry_out(n, list, len);
+	done = carry_out(n, list, len, failed);
 	return done < len ? from[done] : nr;
 }
 
-/* Behind what one refuses, others need not go. */
-static u32 tell_all(const struct below *b, const struct smmu_cmd *cmds, u32 nr)
+/* Behind what one does not do, others need not go. */
+static u32 tell_all(const struct below *b, const struct smmu_cmd *cmds, u32 nr,
+		    bool *failed)
 {
 	struct lent *l = b->lent;
 
 	for (u32 i = 0; i < l->nests; i++)
 		if (l->nest[i].below == b)
-			nr = tell(&l->nest[i], cmds, nr);
+			nr = tell(&l->nest[i], cmds, nr, failed);
 	return nr;
 }
 
-static u32 invalidate(void *ctx, const struct smmu_cmd *cmds, u32 nr)
+static u32 invalidate(void *ctx, const struct smmu_cmd *cmds, u32 nr,
+		      bool *failed)
 {
 	u32 done = 0;
 
 	while (done < nr) {
 		u32 part = MIN(nr - done, BATCH);
-		u32 n = tell_all(ctx, cmds + done, part);
+		u32 n = tell_all(ctx, cmds + done, part, failed);
 
 		done += n;
 		if (n < part)

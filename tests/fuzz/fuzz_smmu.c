@@ -145,7 +145,8 @@ static void check_cmd(const struct bench *b, const struct smmu_cmd *c)
 	}
 }
 
-static u32 invalidate(void *ctx, const struct smmu_cmd *cmds, u32 nr)
+static u32 invalidate(void *ctx, const struct smmu_cmd *cmds, u32 nr,
+		      bool *failed)
 {
 	struct bench *b = ctx;
 	u32 done = MIN(nr, b->refuse);

@@ -824,11 +824,15 @@ END_TEST
 		}                              \
 	}
 
+/* By the host, at the last one. */
+static bool host_failed;
+
 static u32 invalidate(const struct smmu_backend *k, const struct smmu_cmd *c,
 		      u32 nr)
 {
 	vfio_kernel_forget();
-	return k->invalidate(k->ctx, c, nr);
+	host_failed = false;
+	return k->invalidate(k->ctx, c, nr, &host_failed);
 }
 
 START_TEST(invalidates)
@@ -911,6 +915,7 @@ START_TEST(commands_that_are_refused)
 	/* In the first space. */
 	vfio_kernel.refuse = CFGI_CD(8);
 	ck_assert_uint_eq(invalidate(&k, cmds, 5), 3);
+	ck_assert(!host_failed);
 	vfio_kernel_expect(
 		&at,
 		TO("0x7",
@@ -971,6 +976,7 @@ START_TEST(hosts_that_fail)
 		vfio_kernel.invalidated = rows[i].said;
 		ck_assert_uint_eq(invalidate(&k, cmds, 4), rows[i].done);
 		ck_assert_int_eq(vfio_kernel.calls, rows[i].calls);
+		ck_assert_int_eq(host_failed, rows[i].with != EIO);
 		bench_fini(&b);
 	}
 }

@@ -165,7 +165,8 @@ START_TEST(making)
 	stand_init(&b, stand_host);
 	/* A backend that is never called. */
 	s.backend.attach = (bool (*)(void *, u32, const struct smmu_plan *))1;
-	s.backend.invalidate = (u32(*)(void *, const struct smmu_cmd *, u32))1;
+	s.backend.invalidate =
+		(u32(*)(void *, const struct smmu_cmd *, u32, bool *))1;
 	s.host = host;
 	ck_assert_ptr_null(smmu_create(&s, &e));
 	ck_assert_ptr_nonnull(strstr(e.msg, "VMSAv8-64"));

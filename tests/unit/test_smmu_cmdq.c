@@ -615,6 +615,34 @@ START_TEST(refused)
 }
 END_TEST
 
+/* The guest is told to try it again, and not that it is illegal: Linux would
+ * skip that. */
+START_TEST(failed_by_the_host)
+{
+	struct smmu_stand b;
+
+	hush();
+	stand_init(&b, stand_host);
+	stand_boot(&b);
+	stand_put(&b, TLBI_NH_ASID(1), 0);
+	stand_put(&b, TLBI_NH_ASID(2), 0);
+	stand_put(&b, SYNC_IRQ, 0);
+	b.refuse = 1;
+	b.fail = true;
+	stand_ring(&b);
+	expect_stop(&b, 1, ABT);
+	ck_assert_uint_eq(b.syncs, 0);
+	b.refuse = ~0u;
+	b.fail = false;
+	acknowledge(&b);
+	ck_assert_uint_eq(rd(&b, S_CMDQ_CONS) & 0xfffff, b.prod);
+	ck_assert_uint_eq(b.invs, 2);
+	ck_assert_uint_eq(b.inv[1].word[0], TLBI_NH_ASID(2));
+	ck_assert_uint_eq(b.syncs, 1);
+	stand_fini(&b);
+}
+END_TEST
+
 /* Two things wrong: the first one is told. */
 START_TEST(refused_before_illegal)
 {
@@ -972,7 +1000,7 @@ END_TEST
 UNIT_MAIN("smmu_cmdq", opcodes, fields, passing_on, passing_on_less,
 	  passing_on_more, batches, nobody_below, new_stes, same_ste,
 	  stes_while_off, signals, signals_after, signals_before,
-	  aborted_signals, refused, refused_before_illegal, refused_elsewhere,
-	  no_memory, wrong_acknowledgement, wires_off, wrapping, high_bits,
-	  inconsistent, off_and_on, turns, many_signals, dear_commands,
-	  full_batches)
+	  aborted_signals, refused, failed_by_the_host, refused_before_illegal,
+	  refused_elsewhere, no_memory, wrong_acknowledgement, wires_off,
+	  wrapping, high_bits, inconsistent, off_and_on, turns, many_signals,
+	  dear_commands, full_batches)

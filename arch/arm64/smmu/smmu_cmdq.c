@@ -4,7 +4,7 @@
  * Invalidations for the backend are collected and go down together: before a
  * stream is attached anew, and when the turn ends. Only then are CMD_SYNCs
  * among them told of, and only then does a guest see a new position, so neither
- * is ahead of what is done. If an invalidation is refused, the queue is where
+ * is ahead of what is done. If an invalidation is not done, the queue is where
  * that one is; what ran behind it does no harm and runs again.
  *
  * IHI 0070G, 4 and 7.1.
@@ -53,7 +53,7 @@ static void signal_syncs(struct smmu *s, u32 done)
 }
 
 /* How many of the commands that were collected were done. */
-static u32 invalidate(struct smmu *s, u32 nr)
+static u32 invalidate(struct smmu *s, u32 nr, bool *failed)
 {
 	const struct smmu_backend *b = &s->setup.backend;
 	u32 done;
@@ -61,20 +61,24 @@ static u32 invalidate(struct smmu *s, u32 nr)
 	if (!nr)
 		return 0;
 	s->counters.batches++;
-	done = b->invalidate(b->ctx, s->batch, nr);
+	done = b->invalidate(b->ctx, s->batch, nr, failed);
 	done = MIN(done, nr);
 	s->counters.invalidations += done;
 	return done;
 }
 
-/* False if a command was refused. */
+/* False if a command was refused. Linux skips an illegal one; one that could
+ * not be read it tries again, which is what a host that fails needs. */
 static bool flush(struct smmu *s)
 {
-	u32 nr = s->batched, done = invalidate(s, nr);
+	bool failed = false;
+	u32 nr = s->batched, done = invalidate(s, nr, &failed);
 
 	s->batched = 0;
 	signal_syncs(s, done);
-	if (done < nr)
+	if (done < nr && failed)
+		stop(s, s->batch_at[done], CERROR_ABT, "failed in the host");
+	else if (done < nr)
 		stop(s, s->batch_at[done], CERROR_ILL,
 		     "was refused by the host");
 	return !stopped(s);

@@ -20,12 +20,15 @@ static bool attach(void *ctx, u32 sid, const struct smmu_plan *plan)
 	return !b->refuse_attach;
 }
 
-static u32 invalidate(void *ctx, const struct smmu_cmd *cmds, u32 nr)
+static u32 invalidate(void *ctx, const struct smmu_cmd *cmds, u32 nr,
+		      bool *failed)
 {
 	struct smmu_stand *b = ctx;
 	u32 done = MIN(nr, b->refuse);
 
 	ck_assert_uint_gt(nr, 0);
+	ck_assert(!*failed);
+	*failed = b->fail;
 	b->sizes[b->batches++ % STAND_TOLD] = nr;
 	if (b->watch)
 		b->watched = *stand_word(b, b->watch);

@@ -92,6 +92,7 @@ struct smmu_stand {
 	u32 invs;
 	struct smmu_cmd inv[STAND_TOLD];
 	u32 refuse; /* the command after so many is refused; ~0u: none */
+	bool fail;  /* not refused, but failed by the host */
 	bool refuse_attach;
 	/* A word of memory, if not 0, and what it was at the last batch. */
 	u64 watch, watched;
