@@ -9,7 +9,6 @@
  */
 #include "smmu_priv.h"
 
-
 static u64 idr_read(void *dev, u32 i)
 {
 	return ((const struct smmu *)dev)->offer.idr[i];
@@ -355,13 +354,24 @@ static const struct reg regs[] = {
 const struct regbank smmu_bank = { "the registers", regs, ARRAY_SIZE(regs),
 				   SMMU_SIZE };
 
+/* Both positions of a queue by one access, as FreeBSD reads them: 6.2 lets that
+ * be two. */
+static bool is_pair(u64 off, u32 size)
+{
+	return size == 8 && (off == SMMU_CMDQ_PROD || off == SMMU_EVENTQ_PROD);
+}
+
 static u64 bank_read(void *dev, u64 off, u32 size)
 {
+	u32 part = is_pair(off, size) ? 4 : size;
 	struct smmu *s = dev;
 	u64 val;
 
 	lock_take(&s->lock);
-	val = regbank_read(&smmu_bank, s, off, size, &s->faults);
+	val = regbank_read(&smmu_bank, s, off, part, &s->faults);
+	if (part < size)
+		val |= regbank_read(&smmu_bank, s, off + part, part, &s->faults)
+		       << 32;
 	lock_drop(&s->lock);
 	return val;
 }

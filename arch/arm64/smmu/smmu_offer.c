@@ -49,7 +49,8 @@ static const struct field {
 	{ 5, BOTH, 1, IDR5_GRAN4K },
 	{ 5, BOTH, 1, IDR5_GRAN16K },
 	{ 5, BOTH, 1, IDR5_GRAN64K },
-	{ 5, BOTH, 1, IDR5_DS },
+	/* Not among those that may be looked at. */
+	{ 5, ALONE, 1, IDR5_DS },
 	{ 5, BOTH, 1, IDR5_VAX },
 	/* OAS is the size of the guest's own addresses: a host whose SMMU had
 	 * less would not have given it so many. */
