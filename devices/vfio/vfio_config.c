@@ -4,7 +4,9 @@
  * The tables say it by capability: the hardware's own, read and written through
  * (what VFIO makes of it: it keeps to itself what would hurt the host); a copy
  * that stays; or nothing, the chain going past it. What is not in a table is
- * hidden, with all that lies between it and the next.
+ * hidden, with all that lies between it and the next. What lies behind the end
+ * of a conventional one that is in a table is the device's own business, as is
+ * all that no capability has: drivers look for registers there.
  */
 #include "vfio_priv.h"
 
@@ -33,6 +35,7 @@
 #define EXTENDED_DVSEC  0x0023
 
 #define EXP_FLAGS       2
+#define EXP_VERSION     GENMASK(3, 0)
 #define EXP_DEVCAP2     0x24
 #define EXP_TYPE        GENMASK(7, 4)
 #define EXP_TYPE_RC_END 9
@@ -56,8 +59,9 @@ struct part {
 #define PARTS_MAX 6
 
 struct rule {
-	u32 id, least; /* a shorter one is hidden */
-	bool sized;    /* it says how long it is itself: passed up to there */
+	u32 id, least;                /* a shorter one is hidden */
+	u32 length;                   /* 0: see length() */
+	bool sized;                   /* passed, up to its length */
 	struct part parts[PARTS_MAX]; /* the rest reads as 0 */
 };
 
@@ -66,18 +70,20 @@ struct rule {
  * endpoint, and the link is the host's.
  */
 static const struct rule rules[] = {
-	{ CAP_PM, 6, .parts = { { 2, 2, COPIED }, { PM_CONTROL, 2, PASSED } } },
-	{ CAP_VPD, 8, .parts = { { 2, 6, PASSED } } },
+	{ CAP_PM, 6, 8,
+	  .parts = { { 2, 2, COPIED }, { PM_CONTROL, 2, PASSED } } },
+	{ CAP_VPD, 8, 8, .parts = { { 2, 6, PASSED } } },
 	{ CAP_MSI, 10, .sized = false }, /* see make_msi */
 	{ CAP_VENDOR, 3, .sized = true },
-	{ CAP_SUBSYSTEM, 8, .parts = { { 4, 4, COPIED } } },
+	{ CAP_SUBSYSTEM, 8, 8, .parts = { { 4, 4, COPIED } } },
 	{ CAP_EXP, 12,
 	  .parts = { { EXP_FLAGS, 2, COPIED },
 		     { EXP_DEVCAP, 4, COPIED },
 		     { EXP_DEVCTL, 4, PASSED },
 		     { EXP_DEVCAP2, 4, COPIED } } },
-	{ CAP_MSIX, 12, .parts = { { 2, 10, COPIED } } },
-	{ CAP_AF, 6, .parts = { { 2, 2, COPIED }, { AF_CONTROL, 2, PASSED } } },
+	{ CAP_MSIX, 12, 12, .parts = { { 2, 10, COPIED } } },
+	{ CAP_AF, 6, 6,
+	  .parts = { { 2, 2, COPIED }, { AF_CONTROL, 2, PASSED } } },
 };
 
 static const struct rule extended_rules[] = {
@@ -226,6 +232,23 @@ static const struct rule *rule_for(const struct chain *c, const u8 *raw, u32 at)
 	return r && fits(raw, r, at, end_of(c, at)) ? r : NULL;
 }
 
+/* How much of the room up to the next is its own. All, of one that is hidden,
+ * as we do not know; and of a vendor's, as what follows it is passed, too. */
+static u32 length(const struct rule *r, const u8 *cap, u32 room)
+{
+	u32 own;
+
+	if (!r || r->id == CAP_VENDOR)
+		return room;
+	if (r->id == CAP_MSI)
+		own = vfio_msi_length(cap);
+	else if (r->id == CAP_EXP)
+		own = (cap[EXP_FLAGS] & EXP_VERSION) > 1 ? 60 : 20;
+	else
+		own = r->length;
+	return MIN(own, room);
+}
+
 static bool has_msix(const struct chain *c, const u8 *raw)
 {
 	for (u32 i = 0; i < c->nr; i++)
@@ -251,8 +274,9 @@ static void capabilities(struct vfio_view *v, const u8 *raw)
 	walk(&c, raw);
 	msix = has_msix(&c, raw);
 	for (u32 i = 0; i < c.nr; i++) {
-		u32 at = c.at[i], end = end_of(&c, at);
+		u32 at = c.at[i], room = end_of(&c, at) - at;
 		const struct rule *r = rule_for(&c, raw, at);
+		u32 end = at + length(r, raw + at, room);
 
 		for (u32 j = at; j < end; j++) {
 			v->passed[j] = false;
@@ -261,7 +285,7 @@ static void capabilities(struct vfio_view *v, const u8 *raw)
 		if (!is_shown(v, r, msix))
 			continue;
 		v->config[at] = raw[at];
-		show(v, raw, r, at, 2, raw[at + 2], end);
+		show(v, raw, r, at, 2, end - at, end);
 		if (place_of(v, r->id))
 			*place_of(v, r->id) = at;
 		*link = (u8)at;

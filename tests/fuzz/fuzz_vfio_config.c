@@ -1,7 +1,7 @@
 /*
  * Configuration spaces of any bytes: both of the guest's chains end, name what
- * is allowed and nothing else, and of what lies between nothing is the
- * hardware's own but where a table says so.
+ * is allowed and nothing else, and of capabilities nothing is the hardware's
+ * own but where a table says so.
  *
  * Input: the space from its beginning, up to 4096 bytes; the rest is 0.
  */
@@ -20,7 +20,7 @@
 struct model {
 	bool begins[CONFIG_SIZE];
 	bool shown[CONFIG_SIZE]; /* in the guest's */
-	/* The one that a byte is behind the beginning of, or 0. */
+	/* Whose a byte is, or 0. */
 	u32 owner[CONFIG_SIZE];
 };
 
@@ -43,12 +43,38 @@ static void walk(struct model *m, const u8 *raw)
 	}
 }
 
-static void find_owners(struct model *m)
+/* How long the conventional capability at @at is. */
+static u32 length(const u8 *raw, u32 at)
+{
+	u64 control = field_get(raw + at + 2, 2);
+	u32 data = control & 0x80 ? 12 : 8;
+
+	switch (raw[at]) {
+	case CAP_PM:
+	case 0x03:
+	case 0x0d:
+		return 8;
+	case CAP_AF:
+		return 6;
+	case CAP_MSIX:
+		return 12;
+	case CAP_EXP:
+		return (control & 0xf) > 1 ? 60 : 20;
+	case CAP_MSI:
+		return control & 0x100 ? data + 12 : data + 2;
+	default:
+		return CONFIG_SIZE;
+	}
+}
+
+/* What is behind the end of a conventional one is nobody's. */
+static void find_owners(struct model *m, const u8 *raw)
 {
 	u32 at = 0;
 
 	for (u32 i = 0; i < CONFIG_SIZE; i++) {
-		if (i == 0x100)
+		if (i == 0x100 ||
+		    (at && i < 0x100 && i - at == length(raw, at)))
 			at = 0;
 		if (m->begins[i])
 			at = i;
@@ -130,7 +156,7 @@ static bool may_pass(const u8 *raw, u32 at, u32 off)
 	case 0x03:
 		return off >= 2 && off < 8;
 	case 0x09:
-		return off >= 2 && off < raw[at + 2];
+		return off >= 2;
 	default:
 		return false;
 	}
@@ -245,7 +271,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	memcpy(raw, data, MIN(size, sizeof(raw)));
 	vfio_view_init(&v, raw);
 	walk(&m, raw);
-	find_owners(&m);
+	find_owners(&m, raw);
 	check_chain(&m, &v, raw);
 	check_extended(&m, &v, raw);
 	check_passed(&m, &v, raw);

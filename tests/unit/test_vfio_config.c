@@ -34,7 +34,7 @@ struct row {
 	/* The guest's chains. */
 	u32 shown[CAPS], extended_shown[CAPS];
 	/* Besides the header and ids. */
-	struct range parts[16];
+	struct range parts[20];
 	u32 msix, pm, exp, af;
 };
 
@@ -51,7 +51,11 @@ static const struct row rows[] = {
 			{ 0x160, 0x10, 0 } },
 	  .shown = { 0x40, 0x70, 0xa0 },
 	  .extended_shown = { 0x100, 0x140 },
-	  .parts = { { 0x42, 2, COPIED },
+	  .parts = { { 0x48, 8, PASSED }, /* behind each */
+		     { 0x5e, 0x12, PASSED },
+		     { 0x7c, 0x24, PASSED },
+		     { 0xdc, 0x24, PASSED },
+		     { 0x42, 2, COPIED },
 		     { 0x44, 2, PASSED },
 		     { 0x72, 1, COPIED },
 		     { 0x74, 8, COPIED },
@@ -77,7 +81,11 @@ static const struct row rows[] = {
 			{ 0x224, 0x1e, 0 } },
 	  .shown = { 0x40, 0x70, 0xb0 },
 	  .extended_shown = { 0x100, 0x168, 0x214 },
-	  .parts = { { 0x42, 2, COPIED },
+	  .parts = { { 0x48, 8, PASSED },
+		     { 0x5e, 0x12, PASSED },
+		     { 0xac, 4, PASSED },
+		     { 0xbc, 0x44, PASSED },
+		     { 0x42, 2, COPIED },
 		     { 0x44, 2, PASSED },
 		     { 0x74, 4, COPIED },
 		     { 0x78, 4, PASSED },
@@ -97,6 +105,9 @@ static const struct row rows[] = {
 		    { 0xc0, 0x11, 0 } },
 	  .shown = { 0xdc, 0x98, 0xc0 },
 	  .parts = { { 0x40, 0x58, PASSED }, /* in no capability */
+		     { 0x9e, 0x22, PASSED },
+		     { 0xcc, 0x10, PASSED },
+		     { 0xe4, 0x1c, PASSED },
 		     { 0x9a, 2, COPIED },
 		     { 0x9c, 2, PASSED },
 		     { 0xc2, 1, COPIED },
@@ -120,6 +131,10 @@ static const struct row rows[] = {
 	  .extended_shown = { 0x100, 0x110, 0x130 },
 	  /* Each says that it is of sixteen bytes. */
 	  .parts = { { 0x42, 14, PASSED },
+		     { 0x50, 4, PASSED },
+		     { 0x68, 8, PASSED },
+		     { 0x78, 8, PASSED },
+		     { 0x90, 0x70, PASSED },
 		     { 0x56, 10, PASSED }, /* the next begins there */
 		     { 0x62, 6, PASSED },
 		     { 0x74, 4, COPIED },
@@ -152,7 +167,13 @@ static const struct row rows[] = {
 		    { 0xa0, 0x10, 0xd0 },
 		    { 0xd0, 0x10, 0 } },
 	  .shown = { 0x40, 0x50, 0x80, 0xa0 },
-	  .parts = { { 0x42, 2, COPIED },
+	  .parts = { { 0x48, 8, PASSED },
+		     { 0x5c, 4, PASSED },
+		     { 0x68, 8, PASSED },
+		     { 0x7c, 4, PASSED },
+		     { 0x86, 10, PASSED },
+		     { 0x96, 10, PASSED },
+		     { 0x42, 2, COPIED },
 		     { 0x44, 2, PASSED },
 		     { 0x52, 1, COPIED },
 		     { 0x54, 8, COPIED },
@@ -203,7 +224,7 @@ static const struct row rows[] = {
 		     { 0x56, 1, COPIED },
 		     { 0x58, 8, COPIED },
 		     { 0x62, 2, COPIED },
-		     { 0x64, 2, PASSED },
+		     { 0x64, 4, PASSED }, /* two of them behind it */
 		     { 0x6a, 6, PASSED },
 		     { 0x74, 4, COPIED },
 		     { 0x7a, 2, PASSED },
@@ -231,7 +252,9 @@ static const struct row rows[] = {
 	  .extended = { { 0x100, 0x03, 0x200 }, { 0x200, 0x03, 0x100 } },
 	  .shown = { 0x80, 0x40 },
 	  .extended_shown = { 0x100, 0x200 },
-	  .parts = { { 0x82, 2, COPIED },
+	  .parts = { { 0x88, 0x78, PASSED },
+		     { 0x48, 0x38, PASSED },
+		     { 0x82, 2, COPIED },
 		     { 0x84, 2, PASSED },
 		     { 0x44, 4, COPIED },
 		     { 0x104, 8, COPIED },
@@ -247,7 +270,8 @@ static const struct row rows[] = {
 	  .extended = { { 0x100, 0x03, 0x203 }, { 0x200, 0x03, 0x0fc } },
 	  .shown = { 0x40, 0x48 },
 	  .extended_shown = { 0x100, 0x200 },
-	  .parts = { { 0x44, 4, COPIED },
+	  .parts = { { 0x50, 0xb0, PASSED },
+		     { 0x44, 4, COPIED },
 		     { 0x4c, 4, COPIED },
 		     { 0x104, 8, COPIED },
 		     { 0x204, 8, COPIED } } },
@@ -267,7 +291,8 @@ static void make_noise(void)
 	raw[0x2c] = 0xff; /* a byte with all bits, in what is copied */
 }
 
-/* Vendors' capabilities say how long they are. */
+/* Vendors' capabilities say how long they are, those of PCI Express by their
+ * version, and MSI by what it has: 64 bits, and no masks. */
 static void make_raw(const struct row *r)
 {
 	make_noise();
@@ -277,6 +302,10 @@ static void make_raw(const struct row *r)
 		field_put(raw + c->at, 2, c->id | c->next << 8);
 		if (c->id == 0x09)
 			raw[c->at + 2] = 16;
+		if (c->id == 0x10)
+			raw[c->at + 2] = (u8)((raw[c->at + 2] & 0xf0) | 2);
+		if (c->id == 0x05)
+			field_put(raw + c->at + 2, 2, 0x0080);
 	}
 	field_put(raw + 0x100, 4, 0);
 	for (const struct cap *c = r->extended; c->at; c++) {
@@ -461,29 +490,27 @@ START_TEST(nothing)
 }
 END_TEST
 
-/* What is longest and what is shortest that a vendor's can say. */
+/* What is longest and what is shortest that a vendor's can say. Behind a
+ * conventional one all is passed anyway. */
 START_TEST(lengths)
 {
+	static const u8 conventional[] = { 0, 2, 3, 16, 32, 33, 255 };
 	static const struct {
 		u32 says, passed;
-	} conventional[] = { { 0, 0 },   { 2, 0 },   { 3, 1 },   { 16, 14 },
-			     { 32, 30 }, { 33, 30 }, { 255, 30 } },
-	  extended[] = { { 0, 0 },   { 4, 0 },   { 5, 1 },
+	} extended[] = { { 0, 0 },   { 4, 0 },   { 5, 1 },
 			 { 32, 28 }, { 33, 28 }, { 4095, 28 } };
 	static const struct row both = {
 		.first = 0x40,
-		.caps = { { 0x40, 0x09, 0x60 }, { 0x60, 0x05, 0 } },
+		.caps = { { 0x40, 0x09, 0x60 }, { 0x60, 0x07, 0 } },
 		.extended = { { 0x100, 0x0b, 0x120 }, { 0x120, 0x01, 0 } },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(conventional); i++) {
 		make_raw(&both);
-		raw[0x42] = (u8)conventional[i].says;
+		raw[0x42] = conventional[i];
 		vfio_view_init(&view, raw);
 		for (u32 j = 0x40; j < 0x80; j++)
-			ck_assert(view.passed[j] ==
-				  (j >= 0x42 &&
-				   j < 0x42 + conventional[i].passed));
+			ck_assert(view.passed[j] == (j >= 0x42 && j < 0x60));
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(extended); i++) {
 		make_raw(&both);
@@ -525,6 +552,7 @@ START_TEST(msi_alone)
 				 .caps = { { 0x40, 0x05, msi[i].next },
 					   { msi[i].next, 0x07, 0 } } };
 		const u8 *w = view.writable + 0x40;
+		u32 end = msi[i].next;
 
 		make_raw(&r);
 		field_put(raw + 0x42, 2, msi[i].control);
@@ -535,8 +563,11 @@ START_TEST(msi_alone)
 				  msi[i].shows);
 		for (u32 at = 0x44; at < 0x60; at++)
 			ck_assert_uint_eq(view.config[at], 0);
+		if (msi[i].data)
+			end = 0x40 +
+			      (msi[i].mask ? msi[i].mask + 8 : msi[i].data + 2);
 		for (u32 at = 0x40; at < msi[i].next; at++)
-			ck_assert(!view.passed[at]);
+			ck_assert(view.passed[at] == (at >= end));
 		ck_assert_uint_eq(field_get(w + 2, 2), view.msi ? 0x71 : 0);
 		if (!view.msi)
 			continue;
