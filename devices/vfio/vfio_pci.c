@@ -385,7 +385,11 @@ static int listen_to(struct vfio_pci *d, u32 index, struct loop_event *v,
 	struct vfio_irq have;
 	int err = vfio_get_irq(d->dev, index, &have, e);
 
-	if (err || !have.count)
+	/* Some kernels do not know of one that there cannot be: of errors, for
+	 * a function without PCI Express. */
+	if (err == -EINVAL || (!err && !have.count))
+		return 0;
+	if (err)
 		return err;
 	err = loop_event_init(v, l, came, d, e);
 	return err ? err : vfio_irq_trigger(d->dev, index, 0, &v->fd, 1, e);

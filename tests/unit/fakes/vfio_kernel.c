@@ -634,7 +634,7 @@ static void region_info(u8 *arg)
 }
 
 /* One INTx, no MSI, 10 of MSI-X. */
-static void irq_info(u8 *arg)
+static int irq_info(u8 *arg)
 {
 	static const u32 count[] = { 1, 0, 10, 1, 1 };
 	static const u32 flags[] = { 7, 9, 1, 9, 9 };
@@ -644,6 +644,10 @@ static void irq_info(u8 *arg)
 	ck_assert_uint_lt(index, KERNEL_IRQS);
 	put(arg, 4, 4, d ? d->irq[index].flags : flags[index]);
 	put(arg, 12, 4, d ? d->irq[index].count : count[index]);
+	if (!d || !d->irq[index].unknown)
+		return 0;
+	errno = EINVAL;
+	return -1;
 }
 
 static int hot_reset_info(u8 *arg)
@@ -715,8 +719,7 @@ static int device_answer(int fd, unsigned long nr, u8 *arg)
 		region_info(arg);
 		break;
 	case 0x3b6d:
-		irq_info(arg);
-		break;
+		return irq_info(arg);
 	case 0x3b6e:
 		return set_irqs(arg);
 	case 0x3b70:

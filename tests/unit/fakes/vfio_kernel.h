@@ -28,6 +28,7 @@ struct vfio_kernel_device {
 	} region[KERNEL_REGIONS];
 	struct {
 		u32 count, flags;
+		bool unknown; /* VFIO_DEVICE_GET_IRQ_INFO refuses it */
 	} irq[KERNEL_IRQS];
 	/* VFIO_DEVICE_SET_IRQS, VFIO_DEVICE_RESET and a write to config space
 	 * were done. */
