@@ -133,19 +133,26 @@ bool vfio_irqs_vector(struct vfio_irqs *q, u32 v, int fd, bool open, u64 addr)
 	return masks;
 }
 
-void vfio_irqs_enable(struct vfio_irqs *q, bool on)
+/* If they are off. The kernel masks each in the device first, so that must not
+ * sleep; one that does not wake is the kernel's to wake, when it is closed. */
+static void disarm(struct vfio_irqs *q)
 {
 	struct err e;
 
+	if (q->on || !q->any || q->asleep)
+		return;
+	if (vfio_irq_disable(q->dev, VFIO_MSIX, &e))
+		guest_fault(&q->refused, "%s", e.msg);
+	for (u32 i = 0; i < q->nr; i++)
+		doorbell_disarmed(&q->vectors[i]);
+	q->any = false;
+}
+
+void vfio_irqs_enable(struct vfio_irqs *q, bool on)
+{
 	lock_take(&q->lock);
 	q->on = on;
-	if (!on && q->any) {
-		if (vfio_irq_disable(q->dev, VFIO_MSIX, &e))
-			guest_fault(&q->refused, "%s", e.msg);
-		for (u32 i = 0; i < q->nr; i++)
-			doorbell_disarmed(&q->vectors[i]);
-		q->any = false;
-	}
+	disarm(q);
 	lock_drop(&q->lock);
 }
 
@@ -182,6 +189,7 @@ void vfio_irqs_sleep(struct vfio_irqs *q, bool asleep)
 {
 	lock_take(&q->lock);
 	q->asleep = asleep;
+	disarm(q);
 	for (u32 i = 0; !asleep && i < q->nr; i++) {
 		struct doorbell_vector *d = &q->vectors[i];
 

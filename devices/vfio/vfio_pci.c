@@ -208,9 +208,10 @@ static void reset_hardware(struct vfio_pci *d)
 {
 	struct err e;
 
-	put_command(d, 0, false);
 	if (d->f.asleep)
 		config_put(d, d->view.pm + PM_CONTROL, 2, 0);
+	/* Waking, VFIO may write what was there before. */
+	put_command(d, 0, false);
 	if (ask_reset(d, &e))
 		guest_fault(&d->faults, "%s", e.msg);
 }

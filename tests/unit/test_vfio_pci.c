@@ -119,8 +119,10 @@ static void write_messages(void)
 			write_message(v);
 }
 
+/* The kernel writes to the table. */
 static void set_msix(u32 start, const int *fds, u32 nr)
 {
+	ck_assert(!w.asleep);
 	for (u32 v = 0; !nr && v < VECTORS; v++) {
 		entry(v)[12] |= 1;
 		w.fds[v] = -1;
@@ -1233,14 +1235,33 @@ START_TEST(switched_while_asleep)
 	running();
 	sleep_in(3);
 	msix(0);
-	EXPECT_CALLS("pwrite of 7 at 0x44 len 2",
-		     "SET_IRQS flags 0x21 index 0x2 start 0x0 count 0x0");
 	msix(MSIX_CONTROL_ON);
-	EXPECT_CALLS();
+	EXPECT_CALLS("pwrite of 7 at 0x44 len 2");
 	sleep_in(0);
 	expect_running();
 	ck_assert_uint_eq(status().armed, 3);
 	expect_arrives(1, DOORBELL, DATA(1));
+	fini();
+}
+END_TEST
+
+/* And when it goes off, the kernel is told when it wakes. */
+START_TEST(switched_off_while_asleep)
+{
+	init();
+	running();
+	sleep_in(3);
+	msix(0);
+	EXPECT_CALLS("pwrite of 7 at 0x44 len 2");
+	sleep_in(0);
+	ck_assert_uint_eq(status().armed, 0);
+	ck_assert_int_eq(w.fds[1], -1);
+	msix(MSIX_CONTROL_ON);
+	for (u32 v = 0; v < 3; v++)
+		set_vector(v, false);
+	expect_running();
+	/* It is taken away as it sleeps: so it is closed. */
+	sleep_in(3);
 	fini();
 }
 END_TEST
@@ -1911,7 +1932,7 @@ UNIT_MAIN("vfio_pci", pin, pin_or_msix, pin_or_msi, pin_alone, pin_status,
 	  vector_status, all_at_once, armed_late, pending_bits, no_table,
 	  doorbells, strictly, strays, refused, config_passed, command, flr,
 	  no_flr, flr_that_fails, machine_reset, machine_reset_by_bus, sleeps,
-	  switched_while_asleep, does_not_sleep, does_not_wake,
-	  control_by_bytes, reset_asleep, machine_reset_asleep, events,
-	  wanted_back, no_events, every_call_may_fail, every_line_may_fail,
-	  every_line_of_msi_may_fail, memory_may_run_out)
+	  switched_while_asleep, switched_off_while_asleep, does_not_sleep,
+	  does_not_wake, control_by_bytes, reset_asleep, machine_reset_asleep,
+	  events, wanted_back, no_events, every_call_may_fail,
+	  every_line_may_fail, every_line_of_msi_may_fail, memory_may_run_out)
