@@ -330,13 +330,6 @@ static int open_lines(struct msix *m, struct err *e)
 	return 0;
 }
 
-/* Hardware may have to be given all of its vectors at once. */
-static void tell_lines(struct msix *m)
-{
-	for (u32 i = 0; i < m->nr; i++)
-		m->hw->vector(m->f->dev, i, m->vectors[i].line.fd, false, 0);
-}
-
 void msix_destroy(struct msix *m)
 {
 	if (!m)
@@ -405,7 +398,5 @@ int pci_take_msix(struct pci_function *f, const struct pci_msix_at *at,
 	}
 	f->msix = m;
 	f->msix_at = *at;
-	if (hw)
-		tell_lines(m);
 	return 0;
 }

@@ -89,35 +89,42 @@ static void again(struct vfio_irqs *q, u32 v)
 	look_at(q, v, doorbell_again(&q->bell, &q->vectors[v]));
 }
 
-/* [@v, @v + @nr) have just been armed. What is wanted of them is known. */
-static void look(struct vfio_irqs *q, u32 v, u32 nr)
+/* It has just been armed. What is wanted of it is known. */
+static void look(struct vfio_irqs *q, u32 v)
 {
-	for (u32 i = v; i < v + nr; i++) {
-		struct doorbell_vector *d = &q->vectors[i];
+	struct doorbell_vector *d = &q->vectors[v];
 
-		if (!doorbell_armed(&q->bell, d))
-			guest_fault(
-				&q->refused,
-				"vector %u: the host maps its ITS at 0x%llx, the guest's is at 0x%llx: no message can arrive",
-				i, (unsigned long long)d->kernel,
-				(unsigned long long)q->bell.translater);
-		again(q, i);
-	}
+	if (!doorbell_armed(&q->bell, d))
+		guest_fault(
+			&q->refused,
+			"vector %u: the host maps its ITS at 0x%llx, the guest's is at 0x%llx: no message can arrive",
+			v, (unsigned long long)d->kernel,
+			(unsigned long long)q->bell.translater);
+	again(q, v);
 }
 
-/* Where vectors cannot be had one by one, all are at once. */
+static int trigger(struct vfio_irqs *q, u32 v, struct err *e)
+{
+	int fds[VFIO_VECTORS_MAX];
+
+	if (q->any || q->resizable)
+		return vfio_irq_trigger(q->dev, VFIO_MSIX, v, &q->fds[v], 1, e);
+	/* Room for all must be had with the first. */
+	for (u32 i = 0; i < q->nr; i++)
+		fds[i] = i == v ? q->fds[v] : -1;
+	return vfio_irq_trigger(q->dev, VFIO_MSIX, 0, fds, q->nr, e);
+}
+
 static void arm(struct vfio_irqs *q, u32 v)
 {
-	u32 first = q->resizable ? v : 0, nr = q->resizable ? 1 : q->nr;
 	struct err e;
 
-	if (vfio_irq_trigger(q->dev, VFIO_MSIX, first, q->fds + first, nr,
-			     &e)) {
+	if (trigger(q, v, &e)) {
 		guest_fault(&q->refused, "vector %u: %s", v, e.msg);
 		return;
 	}
 	q->any = true;
-	look(q, first, nr);
+	look(q, v);
 }
 
 bool vfio_irqs_vector(struct vfio_irqs *q, u32 v, int fd, bool open, u64 addr)

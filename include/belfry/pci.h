@@ -72,8 +72,7 @@ struct pci_msix_hw {
 	void (*enable)(void *dev, bool on);
 	/* The entry of vector @v says @addr; whoever writes to @fd sends its
 	 * message. @open: nothing masks it. False if the hardware cannot be
-	 * kept from sending: the line then keeps it until it is open. Of each
-	 * vector once by pci_take_msix, not open. */
+	 * kept from sending: the line then keeps it until it is open. */
 	bool (*vector)(void *dev, u32 v, int fd, bool open, u64 addr);
 	/* Pending bits of vector @first and the 63 after it. */
 	u64 (*pending)(void *dev, u32 first);

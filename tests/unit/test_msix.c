@@ -1351,19 +1351,6 @@ static void hw_send(u32 v)
 	ck_assert_int_eq(write(hw.fds[v], &one, sizeof(one)), sizeof(one));
 }
 
-/* Before anything else it knows all lines: it may need them all at once. */
-START_TEST(hw_knows_lines)
-{
-	struct bench *b = bench_taken(3, false, &hw_ops);
-
-	expect_said("v0-0 v1-0 v2-0 ");
-	ck_assert_uint_eq(b->sink.opened, 3);
-	for (u32 v = 0; v < 3; v++)
-		ck_assert_int_ge(hw.fds[v], 0);
-	bench_end(b);
-}
-END_TEST
-
 START_TEST(hw_order)
 {
 	struct bench *b = bench_hw(2);
@@ -1583,14 +1570,14 @@ START_TEST(bars_of_their_own)
 }
 END_TEST
 
-UNIT_MAIN("msix", hw_knows_lines, hw_order, hw_disabled, hw_bus_master,
-	  hw_reset, hw_that_cannot_mask, hw_direct, hw_aim_fails,
-	  hw_pending_bits, bars_of_their_own, direct, capability, enabled,
-	  initial, table_access, table_access_refused, neighbours, sent,
-	  vector_mask, function_mask, pending_bits, message_changed_masked,
-	  message_changed_unmasked, address_alignment, disabled, bus_master,
-	  no_such_vector, no_msix, aimed_when_it_changes, aim_fails,
-	  aim_fails_in_turn, unmapped, all_vectors, reset, moved, open_fails,
-	  open_fails_on_a_full_bus, fini_twice, race_with_vector_mask,
-	  race_with_function_mask, race_with_new_message, race_with_enable,
-	  mask_is_tight, fire_while_aiming)
+UNIT_MAIN("msix", hw_order, hw_disabled, hw_bus_master, hw_reset,
+	  hw_that_cannot_mask, hw_direct, hw_aim_fails, hw_pending_bits,
+	  bars_of_their_own, direct, capability, enabled, initial, table_access,
+	  table_access_refused, neighbours, sent, vector_mask, function_mask,
+	  pending_bits, message_changed_masked, message_changed_unmasked,
+	  address_alignment, disabled, bus_master, no_such_vector, no_msix,
+	  aimed_when_it_changes, aim_fails, aim_fails_in_turn, unmapped,
+	  all_vectors, reset, moved, open_fails, open_fails_on_a_full_bus,
+	  fini_twice, race_with_vector_mask, race_with_function_mask,
+	  race_with_new_message, race_with_enable, mask_is_tight,
+	  fire_while_aiming)
