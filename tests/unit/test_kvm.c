@@ -628,13 +628,14 @@ START_TEST(lines_are_irqfds)
 	sink.close(k, &l[1]);
 	sink.close(k, &l[1]);
 	sink.close(k, &l[2]);
-	expect_lines(&at, "vm ROUTES 1: 0x8 0x1208000040 5",
-		     "vm IRQFD gsi 1 flags 0",
-		     "vm ROUTES 0: 0x8 0x008000040 6 1: 0x8 0x1208000040 5",
-		     "vm IRQFD gsi 0 flags 0", "vm IRQFD gsi 1 flags 1",
-		     "vm ROUTES 0: 0x8 0x008000040 6 1: 0x8 0x1208000040 7",
+	/* Numbered as they are aimed. */
+	expect_lines(&at, "vm ROUTES 0: 0x8 0x1208000040 5",
+		     "vm IRQFD gsi 0 flags 0",
+		     "vm ROUTES 1: 0x8 0x008000040 6 0: 0x8 0x1208000040 5",
 		     "vm IRQFD gsi 1 flags 0", "vm IRQFD gsi 0 flags 1",
-		     "vm IRQFD gsi 0 flags 0", "vm IRQFD gsi 1 flags 1", NULL);
+		     "vm ROUTES 1: 0x8 0x008000040 6 0: 0x8 0x1208000040 7",
+		     "vm IRQFD gsi 0 flags 0", "vm IRQFD gsi 1 flags 1",
+		     "vm IRQFD gsi 1 flags 0", "vm IRQFD gsi 0 flags 1", NULL);
 	expect_end(at);
 	/* A line nobody closed goes with the VM. */
 	kvm_destroy(k);
@@ -658,10 +659,10 @@ START_TEST(ends_are_told)
 	ck_assert(!sink.aim(k, &l, 8, 0x8000040, 6));
 	expect_lines(&at, "vm ROUTES 0: pin 4",
 		     "vm IRQFD gsi 0 flags 2 resamples 201",
-		     "vm ROUTES 0: pin 4 2: pin 7",
-		     "vm IRQFD gsi 2 flags 2 resamples 202",
-		     "vm ROUTES 0: pin 4 1: 0x8 0x008000040 6 2: pin 7",
-		     "vm IRQFD gsi 1 flags 0", NULL);
+		     "vm ROUTES 0: pin 4 1: pin 7",
+		     "vm IRQFD gsi 1 flags 2 resamples 202",
+		     "vm ROUTES 0: pin 4 2: 0x8 0x008000040 6 1: pin 7",
+		     "vm IRQFD gsi 2 flags 0", NULL);
 	expect_end(at);
 	kvm_destroy(k);
 	ck_assert_int_eq(kvm_kernel_held(), held);
@@ -727,6 +728,25 @@ START_TEST(lines_have_an_end)
 	ck_assert_int_eq(l.fd, -1);
 	ck_assert_msg(strstr(e.msg, "ulimit -n"), "%s", e.msg);
 	sink.close(k, &l);
+	kvm_destroy(k);
+}
+END_TEST
+
+/* Of what is aimed there are 4096. A line that was not took none. */
+START_TEST(gsis_have_an_end)
+{
+	struct kvm *k = new_vm(&full_setup);
+	struct msi_sink sink = kvm_msi_sink(k);
+	struct msi_line idle, l;
+
+	open_line(&sink, &idle);
+	for (int i = 0; i <= 4096; i++) {
+		open_line(&sink, &l);
+		kvm_kernel_forget();
+		ck_assert_int_eq(sink.aim(k, &l, 8, 0x8000040, 5),
+				 i < 4096 ? 0 : -ENOSPC);
+		sink.close(k, &l);
+	}
 	kvm_destroy(k);
 }
 END_TEST
@@ -1524,8 +1544,8 @@ UNIT_MAIN("kvm", opening, a_kvm_of_another_version, probing, probing_the_gic,
 	  a_batch_longer_than_the_queue, the_queue_after_a_reset,
 	  a_reset_disables, a_kernel_that_refuses, messages_for_a_hidden_its,
 	  interrupts, lines_are_irqfds, ends_are_told, ends_may_be_refused,
-	  a_refused_aim_is_tried_again, lines_have_an_end, windows_are_slots,
-	  doorbells_are_ioeventfds, accesses, power, suspending_and_waking,
-	  suspending_that_fails, undecoded_accesses, exits_nobody_knows, kicks,
-	  exits_are_counted, counters_that_are_missing,
-	  requests_for_the_sandbox)
+	  a_refused_aim_is_tried_again, lines_have_an_end, gsis_have_an_end,
+	  windows_are_slots, doorbells_are_ioeventfds, accesses, power,
+	  suspending_and_waking, suspending_that_fails, undecoded_accesses,
+	  exits_nobody_knows, kicks, exits_are_counted,
+	  counters_that_are_missing, requests_for_the_sandbox)

@@ -1,7 +1,8 @@
 /*
- * Messages and doorbells in the kernel: lines are irqfds, each the GSI of its
- * number with a route that names the message, or the SPI whose end it tells;
- * doorbells are ioeventfds.
+ * Messages and doorbells in the kernel: lines are irqfds, each a GSI with a
+ * route that names the message, or the SPI whose end it tells; doorbells are
+ * ioeventfds. GSIs are few, and guests use few of a device's vectors, so a line
+ * has one from when it is first aimed.
  *
  * KVM takes the routes of all lines at once and waits for its readers each
  * time, so a route is only set when it changes. Between being opened and aimed
@@ -70,11 +71,6 @@ static int line_open(void *ctx, struct msi_line *l, struct err *e)
 	int fd;
 
 	l->fd = -1;
-	if (t->nr == MSI_LINES_MAX)
-		return err_set(
-			e, -ENOSPC,
-			"the devices need more than %d interrupts: give them fewer queues",
-			MSI_LINES_MAX);
 	if (!grow(k))
 		return err_set(e, -ENOMEM, "out of memory");
 	fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -92,7 +88,7 @@ static int irqfd(struct kvm *k, u32 id, u32 flags, int ended)
 {
 	struct kvm_irqfd q = {
 		.fd = (u32)k->msi.routes[id].fd,
-		.gsi = id,
+		.gsi = k->msi.routes[id].gsi,
 		.flags = flags,
 		.resamplefd = (u32)ended,
 	};
@@ -125,17 +121,16 @@ static void line_close(void *ctx, struct msi_line *l)
 	l->fd = -1;
 }
 
-static struct kvm_irq_routing_entry route_entry(const struct msi_route *r,
-						u32 gsi)
+static struct kvm_irq_routing_entry route_entry(const struct msi_route *r)
 {
 	if (r->intid)
 		return (struct kvm_irq_routing_entry) {
-			.gsi = gsi,
+			.gsi = r->gsi,
 			.type = KVM_IRQ_ROUTING_IRQCHIP,
 			.u.irqchip.pin = r->intid - SPI_FIRST,
 		};
 	return (struct kvm_irq_routing_entry) {
-		.gsi = gsi,
+		.gsi = r->gsi,
 		.type = KVM_IRQ_ROUTING_MSI,
 		.flags = KVM_MSI_VALID_DEVID,
 		.u.msi = { .address_lo = (u32)r->addr,
@@ -154,7 +149,7 @@ static int tell_routes(struct kvm *k)
 	for (u32 i = 0; i < t->nr; i++)
 		if (t->routes[i].aimed)
 			t->told->entries[t->told->nr++] =
-				route_entry(&t->routes[i], i);
+				route_entry(&t->routes[i]);
 	return ioctl(k->vm_fd, KVM_SET_GSI_ROUTING, t->told) < 0 ? -errno : 0;
 }
 
@@ -165,6 +160,17 @@ static bool routed(const struct msi_route *r, const struct msi_route *to)
 	       r->data == to->data;
 }
 
+static int number(struct msi_table *t, struct msi_route *r)
+{
+	if (r->numbered)
+		return 0;
+	if (t->gsis == MSI_GSIS_MAX)
+		return -ENOSPC;
+	r->gsi = t->gsis++;
+	r->numbered = true;
+	return 0;
+}
+
 static int route(struct kvm *k, u32 id, const struct msi_route *to)
 {
 	struct msi_route *r = &k->msi.routes[id], old;
@@ -172,6 +178,9 @@ static int route(struct kvm *k, u32 id, const struct msi_route *to)
 
 	if (routed(r, to))
 		return 0;
+	err = number(&k->msi, r);
+	if (err)
+		return err;
 	deassign(k, id);
 	old = *r;
 	r->devid = to->devid;
@@ -249,7 +258,9 @@ int kvm_irq_ended(struct kvm *k, u32 intid, int ended, struct err *e)
 		return err;
 	t->routes[l.id].intid = intid;
 	t->routes[l.id].aimed = true;
-	err = tell_routes(k);
+	err = number(t, &t->routes[l.id]);
+	if (!err)
+		err = tell_routes(k);
 	if (err)
 		return err_set(e, err, "KVM_SET_GSI_ROUTING: %s",
 			       strerror(-err));

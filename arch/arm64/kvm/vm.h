@@ -69,7 +69,8 @@ struct vcpu {
 struct msi_route {
 	int fd;    /* -1: closed */
 	u32 intid; /* not 0: it has no message, but tells this SPI's end */
-	bool aimed, assigned;
+	u32 gsi;   /* if it is numbered, as it is from when it is first aimed */
+	bool numbered, aimed, assigned;
 	u32 devid, data;
 	u64 addr;
 };
@@ -85,7 +86,7 @@ struct hidden_its {
 };
 
 /* KVM_MAX_IRQ_ROUTES of the kernel. */
-#define MSI_LINES_MAX 4096
+#define MSI_GSIS_MAX 4096
 
 /* Lines are opened before the guest runs; what they are aimed at is under
  * @lock, which is a GIC's in the order of locks. */
@@ -93,7 +94,7 @@ struct msi_table {
 	struct lock lock;
 	struct msi_route *routes;     /* by line */
 	struct kvm_irq_routing *told; /* with room for as many */
-	u32 nr;
+	u32 nr, gsis;                 /* of which so many are numbered */
 };
 
 struct kvm {
