@@ -20,17 +20,20 @@ struct loop;
 /*
  * One thing asked of the kernel. @done is called once, from loop_run, with
  * what the system call would have returned (-errno on failure, -ECANCELED
- * after loop_cancel); it may start the operation again. Zero all but @done and
- * @ctx before first use.
+ * after loop_cancel); it may start the operation again. Zero all but @done,
+ * @ctx and @seeks before first use.
  */
 struct loop_op {
 	void (*done)(struct loop_op *op, int result);
 	void *ctx;
-	bool busy; /* started and not done; read-only for the owner */
+	bool seeks; /* of loop_seeks, for what the operation reads or writes */
+	bool busy;  /* started and not done; read-only for the owner */
 	struct {
 		s64 sec;
 		s64 nsec;
 	} when;
+	int fd;
+	s64 at;
 };
 
 /* Did a wait fail for good? One that was interrupted is begun again. */
@@ -46,6 +49,13 @@ static inline bool loop_failed(int result)
 struct loop *loop_create(struct err *e);
 /* Operations still busy are dropped without their @done. */
 void loop_destroy(struct loop *l);
+
+/*
+ * Is @fd a file that is read and written at a position of its own? The kernel
+ * does not move that where a write ends later than the call, as in a file of
+ * 9p's; with op->seeks the loop does.
+ */
+bool loop_seeks(int fd);
 
 /* Start an operation, which must not be busy. @buf is borrowed until done;
  * reads and writes are at the descriptor's own position. */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* Operations between two submissions; more are submitted on the way. */
@@ -153,12 +154,34 @@ static struct io_uring_sqe *start(struct loop *l, struct loop_op *op)
 	return entry(l);
 }
 
+bool loop_seeks(int fd)
+{
+	struct stat st;
+
+	return !fstat(fd, &st) && S_ISREG(st.st_mode);
+}
+
+/* Where it is to be done; -1: wherever the descriptor is. */
+static u64 position(struct loop_op *op, int fd)
+{
+	op->fd = fd;
+	op->at = op->seeks ? lseek(fd, 0, SEEK_CUR) : -1;
+	return (u64)op->at;
+}
+
+/* From where it was. */
+static void move(const struct loop_op *op, int done)
+{
+	if (op->seeks && op->at >= 0 && done > 0)
+		lseek(op->fd, op->at + done, SEEK_SET);
+}
+
 void loop_read(struct loop *l, struct loop_op *op, int fd, void *buf,
 	       size_t len)
 {
 	struct io_uring_sqe *sqe = start(l, op);
 
-	io_uring_prep_read(sqe, fd, buf, (unsigned)len, (u64)-1);
+	io_uring_prep_read(sqe, fd, buf, (unsigned)len, position(op, fd));
 	io_uring_sqe_set_data(sqe, op);
 }
 
@@ -167,7 +190,7 @@ void loop_write(struct loop *l, struct loop_op *op, int fd, const void *buf,
 {
 	struct io_uring_sqe *sqe = start(l, op);
 
-	io_uring_prep_write(sqe, fd, buf, (unsigned)len, (u64)-1);
+	io_uring_prep_write(sqe, fd, buf, (unsigned)len, position(op, fd));
 	io_uring_sqe_set_data(sqe, op);
 }
 
@@ -312,6 +335,7 @@ static void complete(struct io_uring_cqe *cqe)
 	if (!op)
 		return; /* a cancellation's own result */
 	op->busy = cqe->flags & IORING_CQE_F_MORE;
+	move(op, result);
 	op->done(op, result == -ETIME ? 0 : result);
 }
 

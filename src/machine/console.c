@@ -183,7 +183,9 @@ struct console *console_create(const struct console_setup *s, struct err *e)
 		return NULL;
 	}
 	c->setup = *s;
-	c->in_op = (struct loop_op) { .done = in_done, .ctx = c };
+	c->in_op = (struct loop_op) { .done = in_done,
+				      .ctx = c,
+				      .seeks = loop_seeks(c->setup.in) };
 	c->in_wait_op = (struct loop_op) { .done = in_ready, .ctx = c };
 	c->output = console_out_create(s, s->hvc == HVC_STDIO ? 2 : 1, drained,
 				       c, e);

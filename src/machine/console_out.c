@@ -240,7 +240,9 @@ struct console_out *console_out_create(const struct console_setup *s, u32 nr,
 	o->event_ctx = s->ctx;
 	o->drained = drained;
 	o->drained_ctx = ctx;
-	o->out_op = (struct loop_op) { .done = out_done, .ctx = o };
+	o->out_op = (struct loop_op) { .done = out_done,
+				       .ctx = o,
+				       .seeks = loop_seeks(o->out) };
 	o->out_wait_op = (struct loop_op) { .done = out_ready, .ctx = o };
 	o->file_op = (struct loop_op) { .done = file_done, .ctx = o };
 	o->line_op = (struct loop_op) { .done = line_done, .ctx = o };

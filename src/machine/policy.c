@@ -54,6 +54,8 @@ static const struct sandbox_allow loop_only[] = {
 	SANDBOX_CALL(mremap, "malloc: likewise"),
 	SANDBOX_CALL(close, "taking the machine down"),
 	SANDBOX_CALL(getrusage, "peak memory for --json-status"),
+	SANDBOX_ARG(lseek, 2, ~0u, SEEK_CUR, "a console that is a file"),
+	SANDBOX_ARG(lseek, 2, ~0u, SEEK_SET, "likewise"),
 	SANDBOX_CALL(fstat, "glibc: stdio"),
 #ifdef SYS_newfstatat
 	SANDBOX_CALL(newfstatat, "glibc: stdio"),

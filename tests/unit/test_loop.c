@@ -238,6 +238,47 @@ START_TEST(files_are_written_in_order)
 }
 END_TEST
 
+/* Where the kernel does not move that, as it does not here, for it is told a
+ * position: the loop does, and from where it was. */
+START_TEST(files_that_the_loop_seeks)
+{
+	struct loop *l = new_loop();
+	struct probe p = probe_init(l);
+	FILE *f = tmpfile();
+	char got[8] = "";
+	int pipe_fds[2];
+
+	p.op.ctx = &p;
+	ck_assert_ptr_nonnull(f);
+	ck_assert(!pipe(pipe_fds));
+	ck_assert(loop_seeks(fileno(f)) && !loop_seeks(pipe_fds[0]));
+	ck_assert(!loop_seeks(-1));
+	ck_assert_int_eq(write(fileno(f), "ab", 2), 2);
+	p.op.seeks = true;
+	for (int i = 1; i < 3; i++) {
+		p.calls = 0;
+		loop_write(l, &p.op, fileno(f), &"abcdef"[2 * i], 2);
+		run(l);
+		ck_assert_int_eq(p.result, 2);
+		ck_assert_int_eq(lseek(fileno(f), 0, SEEK_CUR), 2 + 2 * i);
+	}
+	ck_assert_int_eq(pread(fileno(f), got, 7, 0), 6);
+	ck_assert_str_eq(got, "abcdef");
+	lseek(fileno(f), 0, SEEK_SET);
+	for (int i = 0; i < 4; i++) {
+		p.calls = 0;
+		loop_read(l, &p.op, fileno(f), got, 2);
+		run(l);
+		ck_assert_int_eq(p.result, i < 3 ? 2 : 0);
+		ck_assert(i == 3 || !memcmp(got, &"abcdef"[2 * i], 2));
+	}
+	close(pipe_fds[0]);
+	close(pipe_fds[1]);
+	fclose(f);
+	loop_destroy(l);
+}
+END_TEST
+
 START_TEST(a_timer_waits)
 {
 	struct loop *l = new_loop();
@@ -947,14 +988,15 @@ START_TEST(a_kernel_that_takes_nothing)
 END_TEST
 
 UNIT_MAIN("loop", reads_and_writes, polls, failures_are_results,
-	  files_are_written_in_order, deferred_once_and_in_order,
-	  deferred_without_end, a_timer_waits, cancelled_operations,
-	  more_than_fit_the_ring, events_from_another_thread,
-	  an_idle_loop_costs_nothing, files_at_an_offset, files_are_written,
-	  files_are_synced_and_freed, failures_of_files_are_results,
-	  as_many_files_as_there_is_room, a_watch_stays,
-	  a_watch_is_of_the_events_asked_for, a_task_at_the_end_of_a_batch,
-	  tasks_in_order, tasks_do_not_starve_others,
-	  the_kernel_refuses_other_operations, a_kernel_without_io_uring,
-	  a_host_that_forbids_io_uring, too_little_locked_memory,
-	  a_kernel_without_the_flags, a_kernel_that_takes_nothing)
+	  files_are_written_in_order, files_that_the_loop_seeks,
+	  deferred_once_and_in_order, deferred_without_end, a_timer_waits,
+	  cancelled_operations, more_than_fit_the_ring,
+	  events_from_another_thread, an_idle_loop_costs_nothing,
+	  files_at_an_offset, files_are_written, files_are_synced_and_freed,
+	  failures_of_files_are_results, as_many_files_as_there_is_room,
+	  a_watch_stays, a_watch_is_of_the_events_asked_for,
+	  a_task_at_the_end_of_a_batch, tasks_in_order,
+	  tasks_do_not_starve_others, the_kernel_refuses_other_operations,
+	  a_kernel_without_io_uring, a_host_that_forbids_io_uring,
+	  too_little_locked_memory, a_kernel_without_the_flags,
+	  a_kernel_that_takes_nothing)

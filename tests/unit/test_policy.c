@@ -73,6 +73,9 @@ START_TEST(verdicts)
 		{ SYS_io_uring_register, { 0 }, false, false },
 		{ SYS_pread64, { 0 }, false, true },
 		{ SYS_read, { 0 }, false, false },
+		{ SYS_lseek, { 1, 0, SEEK_CUR }, false, true },
+		{ SYS_lseek, { 1, 0, SEEK_SET }, false, true },
+		{ SYS_lseek, { 1, 0, SEEK_END }, false, false },
 		{ SYS_brk, { 0 }, false, true },
 		{ SYS_mmap, { 0, 1, PROT_READ | PROT_WRITE }, true, true },
 		{ SYS_mmap, { 0, 1, PROT_READ | PROT_EXEC }, false, false },
@@ -133,7 +136,6 @@ START_TEST(verdicts_of_devices)
 		bool drives, nets;
 	} rows[] = {
 		{ SYS_lseek, { 5, 0, SEEK_END }, true, false },
-		{ SYS_lseek, { 5, 0, SEEK_SET }, false, false },
 		{ SYS_readv, { 5 }, false, true },
 		{ SYS_writev, { 5 }, false, true },
 		{ SYS_ioctl, { 5, TUNSETOFFLOAD }, false, true },
