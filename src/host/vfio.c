@@ -44,10 +44,27 @@ static int take_it(const struct hostpci *h, const char *sys, const char *why,
 		unbind, h->name);
 }
 
+/* So it is while a driver that lends it is unbound, until nobody uses it; and
+ * afterwards. The kernel shows no difference. */
+static bool was_lent(const struct hostpci *h, const char *sys)
+{
+	char driver[32];
+
+	return sysfs_text(driver, sizeof(driver),
+			  "%s/bus/pci/devices/%s/driver_override", sys,
+			  h->name) > 0 &&
+	       strstr(driver, "vfio");
+}
+
 static int not_lent(const struct hostpci *h, const char *sys, struct err *e)
 {
 	char why[80];
 
+	if (!*h->driver && was_lent(h, sys))
+		return err_set(
+			e, -ENODEV,
+			"device %s: its driver was unbound; while a guest still uses it, this host waits for that to end. After that, as root, `echo %s >/sys/bus/pci/drivers_probe`",
+			h->name, h->name);
 	if (!*h->driver)
 		return take_it(h, sys, "no driver lends it to guests", e);
 	snprintf(why, sizeof(why), "this host uses it (driver %s)", h->driver);
@@ -219,11 +236,21 @@ static int not_permitted(const struct vfio_device *d, int err, struct err *e)
 		d->name);
 }
 
+static int in_use(const struct vfio_device *d, int err, struct err *e)
+{
+	struct hostpci h;
+	struct err none;
+	bool known = !hostpci_look(&h, d->sys, d->name, &none) && *h.cdev;
+
+	return err_set(e, err,
+		       "device %s: another program uses it (`fuser " CDEVS
+		       "/%s` names it): end that",
+		       d->name, known ? h.cdev : "*");
+}
+
 int vfio_bind(struct vfio_device *d, int iommufd, struct err *e)
 {
 	static const struct advice advice[] = {
-		{ EINVAL,
-		  "another program uses it (`fuser /dev/vfio/devices/*` names it): end that" },
 		{ EBUSY,
 		  "another program uses it by its group (`fuser /dev/vfio/*` names it): end that" },
 		{ EACCES,
@@ -236,6 +263,8 @@ int vfio_bind(struct vfio_device *d, int iommufd, struct err *e)
 
 	if (err == -EPERM)
 		return not_permitted(d, err, e);
+	if (err == -EINVAL)
+		return in_use(d, err, e);
 	if (err)
 		return vfio_refused(d, err, advice, "VFIO_DEVICE_BIND_IOMMUFD",
 				    e);

@@ -136,6 +136,16 @@ START_TEST(functions_of_others)
 			">/sys/bus/pci/devices/" FUNCTION
 			"/driver_override; echo " FUNCTION
 			" >/sys/bus/pci/drivers_probe`");
+
+	tree_init();
+	tree_function("", FUNCTION, 3, "");
+	tree_put("bus/pci/devices/" FUNCTION "/driver_override", "(null)\n");
+	cannot(-ENODEV, "no driver lends it to guests");
+
+	tree_init();
+	tree_function("", FUNCTION, 3, "");
+	tree_put("bus/pci/devices/" FUNCTION "/driver_override", "vfio-pci\n");
+	cannot(-ENODEV, "while a guest still uses it");
 }
 END_TEST
 
@@ -369,8 +379,7 @@ static const struct {
 	int with;
 	const char *names, *says;
 } refusals[] = {
-	{ refused_bind, EINVAL,
-	  "VFIO_DEVICE_BIND_IOMMUFD: ", "another program" },
+	{ refused_bind, EINVAL, "another program uses it", "/vfio" },
 	{ refused_bind, EBUSY, "VFIO_DEVICE_BIND_IOMMUFD: ", "by its group" },
 	{ refused_bind, EACCES, "VFIO_DEVICE_BIND_IOMMUFD: ", "token" },
 	{ refused_bind, EAGAIN, "VFIO_DEVICE_BIND_IOMMUFD: ", "try again" },
