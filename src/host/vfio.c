@@ -53,7 +53,8 @@ static bool was_lent(const struct hostpci *h, const char *sys)
 	return sysfs_text(driver, sizeof(driver),
 			  "%s/bus/pci/devices/%s/driver_override", sys,
 			  h->name) > 0 &&
-	       strstr(driver, "vfio");
+	       strstr(driver, "vfio") &&
+	       sysfs_has("%s/bus/pci/drivers/%s", sys, driver);
 }
 
 static int not_lent(const struct hostpci *h, const char *sys, struct err *e)

@@ -145,6 +145,12 @@ START_TEST(functions_of_others)
 	tree_init();
 	tree_function("", FUNCTION, 3, "");
 	tree_put("bus/pci/devices/" FUNCTION "/driver_override", "vfio-pci\n");
+	cannot(-ENODEV, "as root, `modprobe vfio-pci; ");
+
+	tree_init();
+	tree_put("bus/pci/drivers/vfio-pci/bind", "");
+	tree_function("", FUNCTION, 3, "");
+	tree_put("bus/pci/devices/" FUNCTION "/driver_override", "vfio-pci\n");
 	cannot(-ENODEV, "while a guest still uses it");
 }
 END_TEST
