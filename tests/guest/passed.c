@@ -78,15 +78,23 @@ bool test_iommu(const char *arg)
 
 /* --- its BARs --- */
 
+static void bar_path(const char *place, unsigned int bar, char *buf,
+		     size_t size)
+{
+	char name[16];
+
+	snprintf(name, sizeof(name), "resource%u", bar);
+	pci_path(place, name, buf, size);
+}
+
 static const volatile u8 *map_bar(const char *place, unsigned int bar,
 				  size_t from, size_t len)
 {
-	char name[16], path[128];
+	char path[128];
 	void *at;
 	int fd;
 
-	snprintf(name, sizeof(name), "resource%u", bar);
-	pci_path(place, name, path, sizeof(path));
+	bar_path(place, bar, path, sizeof(path));
 	fd = open(path, O_RDWR | O_SYNC | O_CLOEXEC);
 	at = fd < 0 ? MAP_FAILED
 		    : mmap(NULL, len, PROT_READ, MAP_SHARED, fd, (off_t)from);
@@ -99,11 +107,10 @@ static const volatile u8 *map_bar(const char *place, unsigned int bar,
 
 static size_t bar_size(const char *place, unsigned int bar)
 {
-	char name[16], path[128];
+	char path[128];
 	struct stat st;
 
-	snprintf(name, sizeof(name), "resource%u", bar);
-	pci_path(place, name, path, sizeof(path));
+	bar_path(place, bar, path, sizeof(path));
 	return stat(path, &st) ? 0 : (size_t)st.st_size;
 }
 

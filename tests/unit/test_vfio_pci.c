@@ -757,6 +757,7 @@ START_TEST(room_for_all)
 	ck_assert_uint_eq(status().armed, 2);
 	for (u32 v = 0; v < VECTORS; v++)
 		ck_assert_int_eq(w.fds[v] >= 0, v == 3 || v == 5);
+	ck_assert_int_ne(w.fds[3], w.fds[5]);
 	expect_entry(3, DOORBELL, false);
 	expect_entry(5, DOORBELL, false);
 	msix(MSIX_CONTROL_ON);
